@@ -1,0 +1,78 @@
+"""Who this member is: made once with the data directory, never changed.
+
+The incarnation tells a member from one that lost its disk and came back under
+the same name: the latter must neither vote nor count.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from twofold.base.errors import Refusal
+
+_FILE = "identity.json"
+
+
+class ForeignData(Refusal):
+    """The data directory belongs to another member, cluster or program."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The durable facts; ids are 64 bit, ``peer_incarnation`` 0 = not met yet."""
+
+    cluster_id: int
+    member_id: int
+    incarnation: int
+    peer_incarnation: int = 0
+    witness_id: int = 0
+
+
+def new_identity(cluster_id: int, member_id: int) -> Identity:
+    """A fresh identity for an empty data directory."""
+    return Identity(cluster_id, member_id, secrets.randbits(63) | 1)
+
+
+def load_identity(directory: Path) -> Identity | None:
+    """The identity in ``directory``, None if there is none.
+
+    Raises:
+        ForeignData: there is one but it cannot be read.
+    """
+    path = directory / _FILE
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        return None
+    try:
+        return Identity(**json.loads(text))
+    except (ValueError, TypeError) as error:
+        raise ForeignData(
+            f"{path} is not an identity file of twofold: restore it from the"
+            " member's disk, or start with an empty data directory"
+        ) from error
+
+
+def save_identity(directory: Path, identity: Identity) -> None:
+    """Replace the identity durably. Cost: two fsyncs."""
+    path = directory / _FILE
+    draft = path.with_suffix(".draft")
+    with draft.open("w") as file:
+        json.dump(asdict(identity), file)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.rename(path)
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def with_peer(identity: Identity, incarnation: int) -> Identity:
+    """The identity once the peer is known."""
+    return replace(identity, peer_incarnation=incarnation)

@@ -1,0 +1,143 @@
+"""Writes that this member has taken and not yet answered.
+
+A command keeps its id however often it is proposed: after a failover all that
+is unanswered goes to the new leader, and the state machine drops repeats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from twofold.base.errors import TwofoldError
+from twofold.member.facade import (
+    ProposalDone,
+    RequestTimedOut,
+    TooManyRequests,
+)
+from twofold.store.apply.commands import Batch, Command, CommandKind, pack
+from twofold.store.apply.outcomes import ApplyRefused, Outcome
+
+PENDING_MAX = 20_000
+BATCH_BYTES_MAX = 4 << 20
+
+
+class _Pending(NamedTuple):
+    command: Command
+    done: ProposalDone
+    deadline_ms: int
+
+
+class Proposals:
+    """The unanswered writes of one boot of one member, in order of arrival.
+
+    Shape: ``origin`` is a fresh random number of this boot; sequences count
+    from 1, so the first key of the table is the floor of all that is open.
+    """
+
+    def __init__(self, origin: int) -> None:
+        self.origin = origin
+        self._sequence = 0
+        self._pending: dict[int, _Pending] = {}
+        self._unsent: list[Command] = []
+        self._forwarded: list[Command] = []
+        self._peer_floors: dict[int, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def add(
+        self, kind: CommandKind, body: bytes, done: ProposalDone, deadline_ms: int
+    ) -> None:
+        """Take a write; it waits for ``take_batch``."""
+        if len(self._pending) >= PENDING_MAX:
+            done(TooManyRequests(f"{PENDING_MAX} writes are unanswered"))
+            return
+        self._sequence = sequence = self._sequence + 1
+        command = Command(self.origin, sequence, kind, body)
+        self._pending[sequence] = _Pending(command, done, deadline_ms)
+        self._unsent.append(command)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is anything to propose or to forward."""
+        return bool(self._unsent or self._forwarded)
+
+    @property
+    def floor(self) -> int:
+        """Every sequence below is answered."""
+        return next(iter(self._pending), self._sequence + 1)
+
+    def take_own(self) -> bytes | None:
+        """The unsent commands, packed for the leader; None if there are none."""
+        commands = self._cut(self._unsent)
+        if not commands:
+            return None
+        return pack([(self.origin, self.floor)], commands)
+
+    def take_batch(self) -> bytes | None:
+        """One log entry's payload from own and forwarded commands."""
+        commands = self._cut(self._unsent)
+        if self._forwarded:
+            commands += self._cut(self._forwarded)
+        if not commands:
+            return None
+        floors = [(self.origin, self.floor), *self._peer_floors.items()]
+        return pack(floors, commands)
+
+    def receive_forwarded(self, batch: Batch) -> None:
+        """Take the peer's commands; only its current boot's floors are kept."""
+        self._peer_floors = dict(batch.floors)
+        self._forwarded.extend(batch.commands)
+
+    def drop_forwarded(self) -> None:
+        """We do not lead: the peer sends its commands again to who does."""
+        self._forwarded.clear()
+
+    def resend(self) -> None:
+        """Propose all that is unanswered once more: the leader has changed."""
+        self._unsent = [pending.command for pending in self._pending.values()]
+
+    def answer(self, results: Iterable[tuple[Command, Outcome | ApplyRefused]]) -> None:
+        """Answer those of ``results`` that this boot has taken."""
+        origin, pop = self.origin, self._pending.pop
+        for command, outcome in results:
+            if command.origin == origin:
+                pending = pop(command.sequence, None)
+                if pending is not None:
+                    pending.done(outcome)
+
+    def expire(self, now_ms: int) -> int:
+        """Answer what is past its deadline; returns how many that were."""
+        late = [
+            sequence
+            for sequence, pending in self._pending.items()
+            if pending.deadline_ms <= now_ms
+        ]
+        if late:
+            self._fail(late, RequestTimedOut("no quorum answered in time"))
+            self._unsent = [c for c in self._unsent if c.sequence in self._pending]
+        return len(late)
+
+    def fail_all(self, error: TwofoldError) -> None:
+        """Answer everything with ``error``: the member stops."""
+        self._fail(list(self._pending), error)
+        self._unsent.clear()
+
+    def _fail(self, sequences: Iterable[int], error: TwofoldError) -> None:
+        for sequence in sequences:
+            self._pending.pop(sequence).done(error)
+
+    @staticmethod
+    def _cut(commands: list[Command]) -> list[Command]:
+        """Take from the front what fits in one entry."""
+        size = 0
+        for count, command in enumerate(commands):
+            size += len(command.body)
+            if size > BATCH_BYTES_MAX and count:
+                taken = commands[:count]
+                del commands[:count]
+                return taken
+        taken = commands[:]
+        commands.clear()
+        return taken
