@@ -1,0 +1,174 @@
+"""What a request must satisfy before anything looks at the store.
+
+Each check raises ``RequestRefused`` with a name of the error table.
+
+Source: etcd ``server/etcdserver/api/v3rpc/key.go``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from twofold.etcd.errors import RequestRefused
+from twofold.proto import rpc_pb2
+
+LEASE_TTL_MAX_S = 9_000_000_000
+TXN_OPS_MAX = 128
+REQUEST_BYTES_MAX = 1_572_864
+
+_SORT_ORDER_MAX = max(rpc_pb2.RangeRequest.SortOrder.values())
+_SORT_TARGET_MAX = max(rpc_pb2.RangeRequest.SortTarget.values())
+
+
+def check_range(request: rpc_pb2.RangeRequest) -> None:
+    """A key and a known order."""
+    if not request.key:
+        raise RequestRefused("EMPTY_KEY")
+    if not (
+        0 <= request.sort_order <= _SORT_ORDER_MAX
+        and 0 <= request.sort_target <= _SORT_TARGET_MAX
+    ):
+        raise RequestRefused("INVALID_SORT_OPTION")
+
+
+def check_put(request: rpc_pb2.PutRequest) -> None:
+    """A key, and no value or lease that shall also be ignored."""
+    if not request.key:
+        raise RequestRefused("EMPTY_KEY")
+    if request.ignore_value and request.value:
+        raise RequestRefused("VALUE_PROVIDED")
+    if request.ignore_lease and request.lease:
+        raise RequestRefused("LEASE_PROVIDED")
+
+
+def check_delete(request: rpc_pb2.DeleteRangeRequest) -> None:
+    """A key."""
+    if not request.key:
+        raise RequestRefused("EMPTY_KEY")
+
+
+def check_size(body: bytes, bytes_max: int) -> None:
+    """What goes into the log has a ceiling."""
+    if len(body) > bytes_max:
+        raise RequestRefused("REQUEST_TOO_LARGE")
+
+
+def check_txn(request: rpc_pb2.TxnRequest, ops_max: int = TXN_OPS_MAX) -> None:
+    """Sizes and operations at every level, then keys that are written twice."""
+    _check_txn_ops(request, ops_max)
+    _check_writes(request.success)
+    _check_writes(request.failure)
+
+
+def _check_txn_ops(request: rpc_pb2.TxnRequest, ops_max: int) -> None:
+    compare, success, failure = request.compare, request.success, request.failure
+    count = max(len(compare), len(success), len(failure))
+    if count > ops_max:
+        raise RequestRefused("TOO_MANY_OPS")
+    for one in compare:
+        if not one.key:
+            raise RequestRefused("EMPTY_KEY")
+    # A nested txn may only use what its parents have left of the limit.
+    for op in success:
+        _check_op(op, ops_max - count)
+    for op in failure:
+        _check_op(op, ops_max - count)
+
+
+def _check_op(op: rpc_pb2.RequestOp, ops_max: int) -> None:
+    which = op.WhichOneof("request")
+    if which == "request_put":
+        check_put(op.request_put)
+    elif which == "request_range":
+        check_range(op.request_range)
+    elif which == "request_delete_range":
+        check_delete(op.request_delete_range)
+    elif which == "request_txn":
+        _check_txn_ops(op.request_txn, ops_max)
+    else:
+        raise RequestRefused("KEY_NOT_FOUND")
+
+
+class _Deletes:
+    """Ranges that one list of operations deletes; few, so a list will do."""
+
+    def __init__(self) -> None:
+        self._keys: set[bytes] = set()
+        self._ranges: list[tuple[bytes, bytes]] = []
+
+    def add(self, request: rpc_pb2.DeleteRangeRequest) -> None:
+        if request.range_end:
+            self._ranges.append((request.key, request.range_end))
+        else:
+            self._keys.add(request.key)
+
+    def update(self, other: _Deletes) -> None:
+        self._keys |= other._keys
+        self._ranges += other._ranges
+
+    def holds(self, key: bytes) -> bool:
+        return key in self._keys or any(
+            begin <= key and (end == b"\0" or key < end) for begin, end in self._ranges
+        )
+
+
+def _check_writes(ops: Sequence[rpc_pb2.RequestOp]) -> tuple[set[bytes], _Deletes]:
+    """Refuse a key put twice, or put where this list deletes; give both sets.
+
+    Then-branch and else-branch of one nested txn may share keys: only one runs.
+    """
+    puts: set[bytes] = set()
+    deletes = _Deletes()
+    kinds = [op.WhichOneof("request") for op in ops]
+    if len(ops) < 2 and "request_txn" not in kinds:
+        # The common case, one operation, cannot clash with anything.
+        if kinds == ["request_put"]:
+            puts.add(ops[0].request_put.key)
+        elif kinds == ["request_delete_range"]:
+            deletes.add(ops[0].request_delete_range)
+        return puts, deletes
+    for op, kind in zip(ops, kinds, strict=True):
+        if kind == "request_delete_range":
+            deletes.add(op.request_delete_range)
+    for op, kind in zip(ops, kinds, strict=True):
+        if kind == "request_txn":
+            then_puts, then_deletes = _check_writes(op.request_txn.success)
+            else_puts, else_deletes = _check_writes(op.request_txn.failure)
+            _refuse_clash(then_puts, puts, deletes)
+            _refuse_clash(else_puts, puts, deletes)
+            puts |= then_puts | else_puts
+            deletes.update(then_deletes)
+            deletes.update(else_deletes)
+    for op, kind in zip(ops, kinds, strict=True):
+        if kind == "request_put":
+            _refuse_clash((op.request_put.key,), puts, deletes)
+            puts.add(op.request_put.key)
+    return puts, deletes
+
+
+def _refuse_clash(keys: Iterable[bytes], puts: set[bytes], deletes: _Deletes) -> None:
+    for key in keys:
+        if key in puts or deletes.holds(key):
+            raise RequestRefused("DUPLICATE_KEY")
+
+
+def txn_is_read_only(request: rpc_pb2.TxnRequest) -> bool:
+    """Only ranges in both branches; a nested txn counts as a write."""
+    return all(
+        op.WhichOneof("request") == "request_range"
+        for branch in (request.success, request.failure)
+        for op in branch
+    )
+
+
+def txn_is_serializable(request: rpc_pb2.TxnRequest) -> bool:
+    """Every range of a read-only txn asks for local state.
+
+    A txn of compares alone says nothing about it: then freshness is confirmed.
+    """
+    ranges = [
+        op.request_range
+        for branch in (request.success, request.failure)
+        for op in branch
+    ]
+    return bool(ranges) and all(one.serializable for one in ranges)
