@@ -135,11 +135,15 @@ class MemoryDisk:
         return sorted(name.name for name in self._names if name.parent == path)
 
     def sync_dir(self, path: Path) -> None:
-        """Make name changes durable (of all directories: a shared journal)."""
+        """Make name changes in ``path`` durable."""
         self._count()
+        later = []
         for naming in self._pending_names:
-            _rename(self._durable_names, naming)
-        self._pending_names.clear()
+            if naming.name.parent == path:
+                _rename(self._durable_names, naming)
+            else:
+                later.append(naming)
+        self._pending_names = later
 
     def _name(self, naming: _Naming) -> None:
         _rename(self._names, naming)
