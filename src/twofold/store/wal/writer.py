@@ -76,6 +76,7 @@ class WalWriter:
         self._jobs: SimpleQueue[_Job] = SimpleQueue()
         self._failed = False
         self._closed = False
+        self._waiting = 0
         self._thread = threading.Thread(
             target=guarded(self._run, "wal", self._fail), name="wal", daemon=True
         )
@@ -83,6 +84,11 @@ class WalWriter:
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
+
+    @property
+    def busy(self) -> bool:
+        """Whether something submitted is not yet reported durable."""
+        return self._waiting > 0
 
     def submit(
         self,
@@ -98,13 +104,13 @@ class WalWriter:
             WalStopped: the log has failed or is closed.
         """
         encoded = encode(entries, hard_state)
-        self._put(_Append(entries, hard_state, encoded, token))
+        self._expect(_Append(entries, hard_state, encoded, token))
 
     def mark(
         self, index: Index, position: Position, token: object, *, reset: bool = False
     ) -> None:
         """Note a durable checkpoint, in order with the submissions; see Wal.mark."""
-        self._put(_Mark(index, position, reset, token))
+        self._expect(_Mark(index, position, reset, token))
 
     def release(self, index: Index) -> None:
         """Delete segments below a mark that has been reported durable."""
@@ -118,6 +124,14 @@ class WalWriter:
             if self._thread.ident is not None:
                 self._thread.join()
             self._wal.close()
+
+    def _expect(self, job: _Append | _Mark) -> None:
+        self._put(job)
+        self._waiting += 1
+
+    def _report(self, durable: Durable) -> None:
+        self._waiting -= len(durable.tokens)
+        self._on_durable(durable)
 
     def _put(self, job: _Job) -> None:
         if self._failed or self._closed:
@@ -160,7 +174,7 @@ class WalWriter:
             started_ns = time.monotonic_ns()
             wal.sync()
             sync_ms = (time.monotonic_ns() - started_ns) / 1e6
-            self._call(self._on_durable, Durable(tokens, sync_ms, size))
+            self._call(self._report, Durable(tokens, sync_ms, size))
         if release is not None:
             # After the report: deleting must not hold up an acknowledgement.
             wal.release(release)
