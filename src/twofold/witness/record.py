@@ -145,9 +145,7 @@ def encode(record: WitnessRecord) -> bytes:
         told=told,
     )
     purpose = record.purpose.value
-    body = _BODY.pack(
-        MAGIC, record.format, purpose, 0, *numbers, record.nonce, *told
-    )
+    body = _BODY.pack(MAGIC, record.format, purpose, 0, *numbers, record.nonce, *told)
     return body + _CHECKSUM.pack(zlib.crc32(body))
 
 
@@ -218,6 +216,4 @@ def utc_text(wall_time_ms: int) -> str:
     month = month_from_march + 3 if month_from_march < 10 else month_from_march - 9
     year = year_of_era + era * 400 + (1 if month <= 2 else 0)
     hour, rest = divmod(second_of_day, 3600)
-    return (
-        f"{year:04}-{month:02}-{day:02}T{hour:02}:{rest // 60:02}:{rest % 60:02}Z"
-    )
+    return f"{year:04}-{month:02}-{day:02}T{hour:02}:{rest // 60:02}:{rest % 60:02}Z"

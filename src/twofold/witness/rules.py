@@ -83,9 +83,7 @@ def may_claim(
     # Strictly: with >= a member that lacks the owner's last writes would pass.
     if owned or claim.last > record.position:
         return ALLOWED
-    return _refuse(
-        Clause.HOLDS_ALL, _may_lack_writes(record, claim, me, last_revision)
-    )
+    return _refuse(Clause.HOLDS_ALL, _may_lack_writes(record, claim, me, last_revision))
 
 
 def usable(
