@@ -1,0 +1,119 @@
+"""When to make the state machine durable, and what may be forgotten then.
+
+The log is durable at once, the checkpoint trails it: the longer it waits, the
+fewer pages are written twice, and the longer a restart takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from twofold.base.errors import Failure
+from twofold.base.ids import Index
+from twofold.member.driver import Driver
+from twofold.raft.types import Applied, Compacted, Position
+
+PENDING_BYTES_MAX = 16 << 20
+ENTRIES_KEPT_MAX = 5_000
+
+
+class CheckpointMark(NamedTuple):
+    """Comes back from the log once the mark of a checkpoint is durable there."""
+
+    index: Index
+
+
+class MarkingLog(Protocol):
+    """What the checkpointer needs of the log's writer."""
+
+    def mark(
+        self, index: Index, position: Position, token: object, *, reset: bool = False
+    ) -> None:
+        """Note a durable checkpoint in the log."""
+
+    def release(self, index: Index) -> None:
+        """Delete what the log holds below a durable mark."""
+
+
+class Checkpointer:
+    """Runs the checkpoints of one member.
+
+    Shape: one at a time. ``hand_over`` brings a callback from the backend's
+    thread to the loop. After a failure it tries again at the next look.
+    """
+
+    def __init__(
+        self,
+        driver: Driver,
+        log: MarkingLog,
+        hand_over: Callable[[Callable[[], None]], None],
+        entries_max: int,
+        age_max_ms: int,
+        on_failure: Callable[[Failure], None],
+    ) -> None:
+        self._driver = driver
+        self._log = log
+        self._hand_over = hand_over
+        self._entries_max = entries_max
+        self._age_max_ms = age_max_ms
+        self._on_failure = on_failure
+        self._last_ms = driver.clock.now_ms()
+        self.index = driver.applied_index
+
+    def look(self) -> None:
+        """Start a checkpoint if it is due."""
+        driver = self._driver
+        lag = driver.applied_index - self.index
+        if lag <= 0:
+            return
+        age_ms = driver.clock.now_ms() - self._last_ms
+        pending_bytes = driver.applier.backend.pending_bytes
+        if (
+            lag >= self._entries_max
+            or pending_bytes >= PENDING_BYTES_MAX
+            or age_ms >= self._age_max_ms
+        ):
+            self.start()
+
+    def start(self, then: Callable[[], None] = lambda: None) -> bool:
+        """Start a checkpoint now; ``then`` runs when it and its mark are handed in.
+
+        Returns: False if one is under way.
+        """
+        driver = self._driver
+        index, position = driver.applied_index, driver.applier.position
+
+        def done(failure: Failure | None) -> None:
+            self._hand_over(lambda: self._finish(index, position, failure, then))
+
+        self._last_ms = driver.clock.now_ms()
+        return driver.applier.backend.checkpoint(done)
+
+    def marked(self, mark: CheckpointMark) -> None:
+        """The log knows of the checkpoint: forget what lies before it."""
+        driver = self._driver
+        now_ms = driver.clock.now_ms()
+        self._log.release(mark.index)
+        driver.step(Applied(now_ms, driver.applied_index))
+        keep_from = mark.index
+        status = driver.core.status()
+        if driver.link is not None and status.peer_match < mark.index:
+            # A peer that is only a little behind is spared a snapshot.
+            keep_from = Index(max(status.peer_match, mark.index - ENTRIES_KEPT_MAX))
+        if keep_from > 0:
+            driver.step(Compacted(now_ms, keep_from))
+
+    def _finish(
+        self,
+        index: Index,
+        position: Position,
+        failure: Failure | None,
+        then: Callable[[], None],
+    ) -> None:
+        if failure is not None:
+            self._on_failure(failure)
+            return
+        self.index = index
+        self._log.mark(index, position, CheckpointMark(index))
+        then()
