@@ -5,7 +5,7 @@ Retries nothing and hides nothing: each call is one RPC, errors are grpc's own.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from types import TracebackType
 from typing import TypeVar
 
@@ -181,7 +181,7 @@ class EtcdClient:
         *,
         start_revision: int = 0,
         timeout_s: float | None = None,
-    ) -> AsyncIterator[rpc.WatchResponse]:
+    ) -> AsyncGenerator[rpc.WatchResponse, None]:
         """Every reply of one watch, the first being ``created``."""
         stub = self._channel.stream_stream(
             "/etcdserverpb.Watch/Watch",

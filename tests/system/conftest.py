@@ -1,0 +1,60 @@
+"""Real processes, in network namespaces of this process's own.
+
+A test that lacks a peer or root is skipped with the reason, or fails where
+``TWOFOLD_REQUIRE_PEERS=1`` says that nothing may be lacking, as in CI.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from twofold.testing.netns import Network, enter_private_network, missing_tools
+from twofold.testing.processes import peer_binary
+
+Need = Callable[..., None]
+
+
+def _lack(reason: str) -> None:
+    if os.environ.get("TWOFOLD_REQUIRE_PEERS") == "1":
+        pytest.fail(f"TWOFOLD_REQUIRE_PEERS=1, but {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def need() -> Need:
+    """Skip or fail, saying why, unless these peers are built."""
+
+    def check(*names: str) -> None:
+        lacking = [name for name in names if peer_binary(name) is None]
+        if lacking:
+            words = ", ".join(lacking)
+            _lack(f"not built: {words} (run: python tools/build_peers.py)")
+
+    return check
+
+
+@pytest.fixture(scope="session", autouse=True)
+def private_network() -> None:
+    """No packet of a system test can leave this machine."""
+    lacking = missing_tools()
+    if lacking:
+        _lack(f"network namespaces need {', '.join(lacking)}")
+    enter_private_network()
+
+
+@pytest.fixture
+def network(private_network: None) -> Iterator[Network]:
+    """Two machines on a bridge; names differ between parallel workers."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    with Network(f"s{worker}", 2) as network:
+        yield network
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where a cluster lives; kept by pytest for the last three runs."""
+    return tmp_path
