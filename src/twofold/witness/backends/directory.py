@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-import secrets
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -60,7 +60,7 @@ def open_directory(directory: Path, *, read_only: bool = False) -> NumberedFiles
 
 def _is_exclusive(files: Files, place: Callable[[str, str], None]) -> bool:
     """Whether ``place`` works once and the second time says "exists"."""
-    mark = f"probe.{secrets.token_hex(8)}"
+    mark = f"probe.{os.urandom(8).hex()}"
     names = [f"{mark}.a", f"{mark}.b", f"{mark}.target"]
     try:
         for name in names[:2]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 from contextlib import suppress
 from typing import NamedTuple
@@ -62,7 +62,7 @@ class NumberedFiles:
 
         Cost: 2 fsyncs, 1 read, 1 listing.
         """
-        draft = f"{version:0{_DIGITS}}.{secrets.token_hex(8)}.draft"
+        draft = f"{version:0{_DIGITS}}.{os.urandom(8).hex()}.draft"
         try:
             try:
                 self._write_draft(draft, data)
@@ -97,6 +97,13 @@ class NumberedFiles:
             self._files.sync_name(target)
         self._files.sync_directory()
         return self._newest() == version
+
+    def holds(self, data: bytes, version: int) -> bool:
+        """Whether ``version`` is there with these bytes; for tests of a medium."""
+        try:
+            return self._files.read(name_of(version)) == data
+        except OSError as error:
+            raise WitnessUnreachable(self._told(error)) from error
 
     def prune(self) -> None:
         """Remove all but the newest 32 versions, and drafts of dead writers."""
