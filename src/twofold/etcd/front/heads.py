@@ -1,0 +1,88 @@
+"""The request heads of one connection: decoded, checked, routed, remembered."""
+
+from __future__ import annotations
+
+from twofold.etcd.front.hpack import Decoder, Field
+from twofold.etcd.front.port import (
+    CODE_INTERNAL,
+    CODE_UNIMPLEMENTED,
+    Call,
+    HttpRequest,
+)
+from twofold.etcd.front.requests import BAD_GRPC, GRPC, RequestHead, parse_head
+from twofold.etcd.front.shared import Shared
+
+_CACHE_COUNT_MAX = 64
+
+
+class Heads:
+    """Turns header blocks into routed heads.
+
+    ``cache`` maps blocks to heads for as long as the dynamic table stands still;
+    most clients repeat their blocks, and a hit costs one dictionary look-up.
+    """
+
+    __slots__ = ("_decoder", "_shared", "cache")
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._decoder = Decoder(shared.limits.header_bytes_max)
+        self.cache: dict[bytes, RequestHead] = {}
+
+    def decode(self, block: bytes) -> list[Field]:
+        """The fields of a block; every block must pass here, in order.
+
+        Raises: ConnectionFault.
+        """
+        generation = self._decoder.generation
+        fields = self._decoder.decode(block)
+        if self._decoder.generation != generation:
+            # Equal blocks may mean other fields from now on.
+            self.cache.clear()
+        return fields
+
+    def read(self, block: bytes) -> RequestHead:
+        """The head of a request that is not in the cache.
+
+        Raises: ConnectionFault, MalformedHead.
+        """
+        generation = self._decoder.generation
+        head = parse_head(self.decode(block))
+        self._route(head)
+        if self._decoder.generation == generation:
+            if len(self.cache) >= _CACHE_COUNT_MAX:
+                self.cache.clear()
+            self.cache[block] = head
+        return head
+
+    def _route(self, head: RequestHead) -> None:
+        shared = self._shared
+        if head.grpc == GRPC and head.method == b"POST":
+            if head.timeout_is_bad:
+                head.unary_handler = _malformed_timeout
+            elif head.path in shared.streams:
+                head.stream_factory = shared.streams[head.path]
+            else:
+                head.unary_handler = shared.unary.get(head.path, _unimplemented)
+        elif head.grpc == GRPC:
+            head.http_handler = _method_not_allowed
+        elif head.grpc == BAD_GRPC:
+            head.http_handler = _unsupported_media
+        else:
+            head.http_handler = shared.http
+
+
+def _unimplemented(call: Call, _message: bytes) -> None:
+    call.fail(CODE_UNIMPLEMENTED, f"unknown method {call.path}")
+
+
+def _malformed_timeout(call: Call, _message: bytes) -> None:
+    call.fail(CODE_INTERNAL, "malformed grpc-timeout")
+
+
+def _method_not_allowed(request: HttpRequest) -> None:
+    request.respond(405, {}, b"")
+
+
+def _unsupported_media(request: HttpRequest) -> None:
+    request.respond(415, {}, b"")
