@@ -34,7 +34,6 @@ from twofold.testing.history import (
 from twofold.testing.netns import Network
 from twofold.testing.processes import Cluster, etcd_cluster, twofold_cluster
 
-
 ROUNDS = 2
 QUIET_S = 0.7
 DOWN_S = 1.5
