@@ -125,8 +125,3 @@ def lease_grant_reply(header: bytes, lease_id: int, ttl_s: int) -> bytes:
 
 keep_alive_reply = lease_grant_reply
 """LeaseKeepAliveResponse: same numbers, same types."""
-
-
-def watch_id_field(watch_id: int) -> bytes:
-    """WatchResponse's field 2."""
-    return tagged(b"\x10", watch_id)

@@ -277,7 +277,8 @@ def _grpc(meter: Meter) -> Iterator[Metric]:
     for counts in meter.methods.values():
         values = [counts.kind, counts.service, counts.method]
         started.add_metric(values, counts.started)
-        for code, number in counts.handled.items():
+        handled.add_metric([*values, CODE_NAMES[0]], counts.succeeded)
+        for code, number in counts.failed.items():
             known = 0 <= code < len(CODE_NAMES)
             name = CODE_NAMES[code] if known else f"Code({code})"
             handled.add_metric([*values, name], number)

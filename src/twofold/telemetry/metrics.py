@@ -10,9 +10,6 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-OK = 0
-"""gRPC's code of a call that went well."""
-
 
 def doubling(first: float, count: int) -> tuple[float, ...]:
     """Bucket bounds, each twice the one before."""
@@ -51,20 +48,21 @@ class Histogram:
 
 
 class MethodCounts:
-    """Calls of one gRPC method; ``handled`` by status code."""
+    """Calls of one gRPC method; ``failed`` by status code."""
 
-    __slots__ = ("handled", "kind", "method", "service", "started")
+    __slots__ = ("failed", "kind", "method", "service", "started", "succeeded")
 
     def __init__(self, service: str, method: str, kind: str) -> None:
         self.service = service
         self.method = method
         self.kind = kind
         self.started = 0
-        self.handled: dict[int, int] = {OK: 0}
+        self.succeeded = 0
+        self.failed: dict[int, int] = {}
 
-    def finish(self, code: int) -> None:
-        """Count a call's end."""
-        self.handled[code] = self.handled.get(code, 0) + 1
+    def fail(self, code: int) -> None:
+        """Count a call that ended with ``code``."""
+        self.failed[code] = self.failed.get(code, 0) + 1
 
 
 class Meter:

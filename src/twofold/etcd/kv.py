@@ -1,0 +1,249 @@
+"""The KV service.
+
+The hot path: parse once, check, hand the client's own bytes to consensus, and
+join the reply from what comes back.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from google.protobuf.message import DecodeError
+
+from twofold.base.errors import TwofoldError
+from twofold.etcd.codec import delete_reply, put_reply, range_reply, txn_reply
+from twofold.etcd.context import Context, fail, refuse, succeed
+from twofold.etcd.errors import BAD_REQUEST, TABLE, RequestRefused
+from twofold.etcd.front.port import Call
+from twofold.etcd.quota import put_cost, txn_cost
+from twofold.etcd.validate import (
+    check_delete,
+    check_put,
+    check_range,
+    check_size,
+    check_txn,
+    txn_is_read_only,
+    txn_is_serializable,
+)
+from twofold.proto import rpc_pb2
+from twofold.store.apply.commands import CommandKind
+from twofold.store.apply.outcomes import (
+    ApplyRefused,
+    CompactOutcome,
+    DeleteOutcome,
+    Outcome,
+    PutOutcome,
+    TxnOutcome,
+)
+
+PATH = "/etcdserverpb.KV/"
+
+
+class KvService:
+    """Reads and writes of keys."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._ranges = context.unary(PATH + "Range")
+        self._puts = context.unary(PATH + "Put")
+        self._deletes = context.unary(PATH + "DeleteRange")
+        self._txns = context.unary(PATH + "Txn")
+        self._compactions = context.unary(PATH + "Compact")
+
+    # ---- reads
+
+    def range(self, call: Call, body: bytes) -> None:
+        """Range: at once if serializable, else when the state is known fresh."""
+        counts = self._ranges
+        counts.started += 1
+        try:
+            request = rpc_pb2.RangeRequest.FromString(body)
+            check_range(request)
+        except DecodeError:
+            fail(call, counts, BAD_REQUEST)
+            return
+        except RequestRefused as error:
+            refuse(call, counts, error)
+            return
+        if request.serializable:
+            self._read_range(call, request, None)
+        else:
+            context = self._context
+            done = partial(self._read_range, call, request)
+            context.facade.confirm_read(done, context.timeout_ms(call))
+
+    def _read_range(
+        self, call: Call, request: rpc_pb2.RangeRequest, error: TwofoldError | None
+    ) -> None:
+        counts = self._ranges
+        if error is not None:
+            refuse(call, counts, error)
+            return
+        context = self._context
+        store = context.facade.store
+        context.meter.ranges += 1
+        try:
+            result = store.range(
+                request.key,
+                request.range_end,
+                revision=request.revision,
+                limit=request.limit,
+                count_only=request.count_only,
+                keys_only=request.keys_only,
+                sort_target=request.sort_target,
+                sort_order=request.sort_order,
+                min_mod_revision=request.min_mod_revision,
+                max_mod_revision=request.max_mod_revision,
+                min_create_revision=request.min_create_revision,
+                max_create_revision=request.max_create_revision,
+            )
+        except ApplyRefused as refusal:
+            refuse(call, counts, refusal)
+            return
+        header = context.header(store.current_revision)
+        reply = range_reply(header, result.kvs, result.more, result.count)
+        succeed(call, counts, reply)
+
+    # ---- writes
+
+    def put(self, call: Call, body: bytes) -> None:
+        """Put."""
+        counts = self._puts
+        counts.started += 1
+        context = self._context
+        try:
+            request = rpc_pb2.PutRequest.FromString(body)
+            check_put(request)
+            check_size(body, context.options.request_bytes_max)
+        except DecodeError:
+            fail(call, counts, BAD_REQUEST)
+            return
+        except RequestRefused as error:
+            refuse(call, counts, error)
+            return
+        facade = context.facade
+        if facade.quota_exceeded(put_cost(request)):
+            fail(call, counts, TABLE["NO_SPACE"])
+            return
+        done = partial(self._put_done, call)
+        facade.propose(CommandKind.PUT, body, done, context.timeout_ms(call))
+
+    def _put_done(self, call: Call, outcome: Outcome | TwofoldError) -> None:
+        if isinstance(outcome, PutOutcome):
+            context = self._context
+            context.meter.puts += 1
+            header = context.header(outcome.revision)
+            succeed(call, self._puts, put_reply(header, outcome.previous))
+        elif isinstance(outcome, TwofoldError):
+            refuse(call, self._puts, outcome)
+
+    def delete_range(self, call: Call, body: bytes) -> None:
+        """DeleteRange; costs nothing against the quota."""
+        counts = self._deletes
+        counts.started += 1
+        context = self._context
+        try:
+            check_delete(rpc_pb2.DeleteRangeRequest.FromString(body))
+            check_size(body, context.options.request_bytes_max)
+        except DecodeError:
+            fail(call, counts, BAD_REQUEST)
+            return
+        except RequestRefused as error:
+            refuse(call, counts, error)
+            return
+        done = partial(self._delete_done, call)
+        kind = CommandKind.DELETE_RANGE
+        context.facade.propose(kind, body, done, context.timeout_ms(call))
+
+    def _delete_done(self, call: Call, outcome: Outcome | TwofoldError) -> None:
+        if isinstance(outcome, DeleteOutcome):
+            context = self._context
+            context.meter.deletes += 1
+            header = context.header(outcome.revision)
+            reply = delete_reply(header, outcome.deleted, outcome.previous)
+            succeed(call, self._deletes, reply)
+        elif isinstance(outcome, TwofoldError):
+            refuse(call, self._deletes, outcome)
+
+    def compact(self, call: Call, body: bytes) -> None:
+        """Compact: answered once decided; removal needs no waiting here.
+
+        ``physical`` promises that the removed revisions cannot come back, which
+        a decided compaction already does: they are never served again.
+        """
+        counts = self._compactions
+        counts.started += 1
+        context = self._context
+        try:
+            rpc_pb2.CompactionRequest.FromString(body)
+        except DecodeError:
+            fail(call, counts, BAD_REQUEST)
+            return
+        done = partial(self._compact_done, call)
+        kind = CommandKind.COMPACT
+        context.facade.propose(kind, body, done, context.timeout_ms(call))
+
+    def _compact_done(self, call: Call, outcome: Outcome | TwofoldError) -> None:
+        if isinstance(outcome, CompactOutcome):
+            header = self._context.header(outcome.revision)
+            succeed(call, self._compactions, header)
+        elif isinstance(outcome, TwofoldError):
+            refuse(call, self._compactions, outcome)
+
+    # ---- transactions
+
+    def txn(self, call: Call, body: bytes) -> None:
+        """Txn: proposed, unless both branches only read."""
+        counts = self._txns
+        counts.started += 1
+        context = self._context
+        try:
+            request = rpc_pb2.TxnRequest.FromString(body)
+            check_txn(request, context.options.txn_ops_max)
+            check_size(body, context.options.request_bytes_max)
+        except DecodeError:
+            fail(call, counts, BAD_REQUEST)
+            return
+        except RequestRefused as error:
+            refuse(call, counts, error)
+            return
+        facade = context.facade
+        timeout_ms = context.timeout_ms(call)
+        if not txn_is_read_only(request):
+            cost = txn_cost(request)
+            if cost and facade.quota_exceeded(cost):
+                fail(call, counts, TABLE["NO_SPACE"])
+                return
+            done = partial(self._txn_done, call)
+            facade.propose(CommandKind.TXN, body, done, timeout_ms)
+        elif txn_is_serializable(request):
+            self._read_txn(call, request, None)
+        else:
+            facade.confirm_read(partial(self._read_txn, call, request), timeout_ms)
+
+    def _read_txn(
+        self, call: Call, request: rpc_pb2.TxnRequest, error: TwofoldError | None
+    ) -> None:
+        if error is not None:
+            refuse(call, self._txns, error)
+            return
+        store = self._context.facade.store
+        try:
+            result = store.txn(request)
+        except ApplyRefused as refusal:
+            refuse(call, self._txns, refusal)
+            return
+        outcome = TxnOutcome(
+            store.current_revision, result.succeeded, result.responses
+        )
+        self._txn_done(call, outcome)
+
+    def _txn_done(self, call: Call, outcome: Outcome | TwofoldError) -> None:
+        if isinstance(outcome, TxnOutcome):
+            context = self._context
+            context.meter.txns += 1
+            header = context.header(outcome.revision)
+            reply = txn_reply(header, outcome.succeeded, outcome.responses)
+            succeed(call, self._txns, reply)
+        elif isinstance(outcome, TwofoldError):
+            refuse(call, self._txns, outcome)
