@@ -36,7 +36,7 @@ class EntryKind(IntEnum):
 class Entry(NamedTuple):
     """One log entry; (index, term) identifies it, subterm is its epoch."""
 
-    index: Index
+    index: Index  # type: ignore[assignment]
     term: Term
     subterm: Subterm
     kind: EntryKind
@@ -423,7 +423,7 @@ class ReadState(NamedTuple):
     """
 
     context: int
-    index: Index
+    index: Index  # type: ignore[assignment]
 
 
 @dataclass(slots=True)
