@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twofold.base.ids import Index, Term
+from twofold.base.ids import Index, MemberId, Term
 from twofold.base.invariant import check
 from twofold.raft import candidate, follower, leader, tenure
 from twofold.raft.state import Phase, State
@@ -60,6 +60,42 @@ class Core:
     def __init__(self, config: CoreConfig, restart: Restart, now_ms: int) -> None:
         """Start from what was durable; the first effects come with ``step``."""
         self._state = State(config, restart, now_ms)
+
+    @property
+    def config(self) -> CoreConfig:
+        """What the core was made of."""
+        return self._state.config
+
+    @property
+    def role(self) -> Role:
+        """The role now."""
+        return self._state.role
+
+    @property
+    def leader(self) -> MemberId:
+        """The leader as far as known, itself included; 0: none."""
+        return self._state.leader
+
+    @property
+    def term(self) -> Term:
+        """The current term."""
+        return self._state.term
+
+    @property
+    def mode(self) -> Mode:
+        """How this member can commit right now."""
+        return self._mode()
+
+    @property
+    def hard_state(self) -> HardState:
+        """The newest hard state handed out, durable or about to be."""
+        return self._state.durable_asked
+
+    @property
+    def persisted(self) -> tuple[Index, Term]:
+        """The last entry known durable here, for a ``Persisted`` without entries."""
+        log = self._state.log
+        return log.persisted, log.term(log.persisted)
 
     @property
     def deadline_ms(self) -> int:
