@@ -69,6 +69,13 @@ def may_claim(
     malformed = _malformed(claim, wanted)
     if malformed:
         return _refuse(Clause.WELL_FORMED, malformed)
+    # C2 before C1: it does not pass with time, so it is what to tell first.
+    owned = me == record.owner and incarnation == record.owner_incarnation
+    # Strictly: with >= a member that lacks the owner's last writes would pass.
+    if not owned and claim.last <= record.position:
+        return _refuse(
+            Clause.HOLDS_ALL, _may_lack_writes(record, claim, me, last_revision)
+        )
     if wanted <= record.position:
         return _refuse(
             Clause.NEWER,
@@ -79,11 +86,7 @@ def may_claim(
         return _refuse(
             Clause.NEWER, f"term {record.term} was claimed by {_owner(record)}"
         )
-    owned = me == record.owner and incarnation == record.owner_incarnation
-    # Strictly: with >= a member that lacks the owner's last writes would pass.
-    if owned or claim.last > record.position:
-        return ALLOWED
-    return _refuse(Clause.HOLDS_ALL, _may_lack_writes(record, claim, me, last_revision))
+    return ALLOWED
 
 
 def usable(

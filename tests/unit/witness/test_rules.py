@@ -84,7 +84,11 @@ def test_within_a_term_only_its_owner_claims_again() -> None:
 
 def test_nobody_claims_term_0() -> None:
     fresh = record(0, 0, MemberId(0), 0)
-    assert judge(fresh, claim(0, 1, (0, 0), sitting=True)).clause is Clause.NEWER
+    assert judge(fresh, claim(0, 1, (0, 0), sitting=True)).clause is Clause.HOLDS_ALL
+
+
+def test_what_time_does_not_cure_is_told_first() -> None:
+    assert judge(record(5, 2), claim(5, 0, (4, 0))).clause is Clause.HOLDS_ALL
 
 
 # ---- C2 ---------------------------------------------------------------------
