@@ -207,14 +207,14 @@ class Session:
     def _claim(self, claim: Claim, writer: Writer) -> Steps[Answer]:
         self._note(writer.newest_version_seen)
         record = None if claim.rehearse else self._cached
+        fresh = False
         for _ in range(ROUNDS_MAX):
-            cached = record is not None
             if record is None or record.version < self._newest_version_seen:
-                cached = False
                 record = yield from self._load(writer)
+                fresh = True
             verdict = self._judge(record, claim, writer)
             if not verdict.allowed:
-                if not cached:
+                if fresh:
                     return self._refused(claim, record, verdict)
                 # What we remember may be old: only what is there now refuses.
                 record = None
@@ -225,7 +225,7 @@ class Session:
                 newest = yield from self._publish(new, writer)
                 if newest == new:
                     return Answer(claim.number, ClaimStatus.OK, new)
-                record = newest
+                record, fresh = newest, True
         return _unreachable(
             claim.number, f"others wrote first {ROUNDS_MAX} times in a row"
         )
