@@ -93,7 +93,8 @@ def range_reply(
     """RangeResponse; many pieces stay apart so that they are copied once."""
     if len(kvs) == 1 and not more:
         kv = kvs[0]
-        return b"".join((header, b"\x12", varint(len(kv)), kv, b"\x20", varint(count)))
+        tail = tagged(b"\x20", count)
+        return b"".join((header, b"\x12", varint(len(kv)), kv, tail))
     return [header, *range_body(kvs, more, count)]
 
 

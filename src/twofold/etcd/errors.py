@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import NamedTuple
 
-from twofold.base.errors import OutcomeUnknown, Refusal, TwofoldError
+from twofold.base.errors import Failure, OutcomeUnknown, Refusal, TwofoldError
 from twofold.member.facade import ReadTimedOut, Stopping, TooManyRequests
 from twofold.store.apply.outcomes import ApplyRefused
 
@@ -149,7 +149,11 @@ def status_of(error: TwofoldError) -> Status:
         return TABLE["TOO_MANY_REQUESTS"]
     if isinstance(error, Stopping):
         return TABLE["STOPPED"]
-    return Status(Code.UNKNOWN, str(error) or type(error).__name__)
+    text = str(error) or type(error).__name__
+    if isinstance(error, Failure) and error.retry:
+        # Clients go on with leases and watches after this code only.
+        return Status(Code.UNAVAILABLE, f"etcdserver: {text}")
+    return Status(Code.UNKNOWN, text)
 
 
 def unimplemented(what: str) -> Status:

@@ -30,6 +30,7 @@ def facts_of(facade: Facade, options: WireOptions, watch_streams: int = 0) -> Fa
         db_size_in_use=status.db_size_in_use,
         current_revision=store.current_revision,
         compact_revision=store.compact_revision,
+        watchers=len(store.hub),
         watch_streams=watch_streams,
         alarms=tuple(
             (f"{member_id:x}", alarm_name(alarm))

@@ -233,9 +233,7 @@ class KvService:
         except ApplyRefused as refusal:
             refuse(call, self._txns, refusal)
             return
-        outcome = TxnOutcome(
-            store.current_revision, result.succeeded, result.responses
-        )
+        outcome = TxnOutcome(store.current_revision, result.succeeded, result.responses)
         self._txn_done(call, outcome)
 
     def _txn_done(self, call: Call, outcome: Outcome | TwofoldError) -> None:

@@ -137,8 +137,9 @@ class LeaseService:
             return
         reply = rpc_pb2.LeaseLeasesResponse(
             leases=[
-                rpc_pb2.LeaseStatus(ID=lease_id)
-                for lease_id in self._context.facade.leases()
+                # Both members store a lease under its ID, in eight bytes.
+                rpc_pb2.LeaseStatus(ID=int.from_bytes(key, "big", signed=True))
+                for key in sorted(self._context.facade.store.backend.leases())
             ]
         ).SerializeToString()
         succeed(call, self._lists, self._context.current_header() + reply)

@@ -6,7 +6,7 @@ from functools import partial
 
 from google.protobuf.message import DecodeError
 
-from twofold.base.errors import TwofoldError
+from twofold.base.errors import Refusal, TwofoldError
 from twofold.base.ids import MemberId
 from twofold.etcd.context import Context, fail, refuse, succeed
 from twofold.etcd.errors import BAD_REQUEST, TABLE
@@ -159,5 +159,8 @@ class MaintenanceService:
     def _moved(self, call: Call, error: TwofoldError | None) -> None:
         if error is None:
             succeed(call, self._moves, b"")
+        elif isinstance(error, Refusal):
+            # It led when it was asked, and does no longer.
+            fail(call, self._moves, TABLE["NOT_LEADER"])
         else:
             refuse(call, self._moves, error)

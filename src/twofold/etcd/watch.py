@@ -10,7 +10,6 @@ Source: etcd ``server/etcdserver/api/v3rpc/watch.go``.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 
 from google.protobuf.message import DecodeError
 
@@ -27,11 +26,13 @@ from twofold.etcd.front.port import Stream
 from twofold.etcd.leader import LeaderGuard, wants_leader
 from twofold.etcd.timers import Timer
 from twofold.proto import rpc_pb2
-from twofold.store.mvcc.watch import Watcher
+from twofold.store.mvcc.watch import Group, Watcher, WatchHub
 
 PATH = "/etcdserverpb.Watch/Watch"
 _PROGRESS_INTERVAL_MIN_MS = 100
 _UNREAD_REPLIES_MAX = 10_000
+_MESSAGE_BYTES = 1 << 20
+"""Revisions are put together into messages of about this size."""
 _NO_PUT = rpc_pb2.WatchCreateRequest.NOPUT
 _NO_DELETE = rpc_pb2.WatchCreateRequest.NODELETE
 
@@ -44,6 +45,7 @@ class WatchService:
         self.guard = guard
         self.counts = context.meter.method(PATH, "bidi_stream")
         self.streams: set[WatchStream] = set()
+        self._catching_up = False
         self._random = random.Random()  # noqa: S311 - jitter, not a secret.
 
     def watch(self, stream: Stream) -> WatchStream:
@@ -58,6 +60,17 @@ class WatchService:
         """
         for stream in tuple(self.streams):
             stream.cut(TABLE[error])
+
+    def catch_up_soon(self) -> None:
+        """Serve watches that are behind, slice by slice, in later turns."""
+        if not self._catching_up:
+            self._catching_up = True
+            self.context.later(0, self._catch_up)
+
+    def _catch_up(self) -> None:
+        self._catching_up = False
+        if self.context.facade.store.hub.catch_up():
+            self.catch_up_soon()
 
     def progress_interval_ms(self) -> int:
         """The interval, a little different each time."""
@@ -84,14 +97,14 @@ class Watch:
         self.quiet = True
         self.watcher: Watcher | None = None
 
-    def events(self, revision: int, events: Sequence[bytes]) -> None:
-        """The hub has news up to ``revision``."""
+    def events(self, watcher: Watcher, revision: int, groups: list[Group]) -> None:
+        """The hub has news."""
         self.quiet = False
-        self.stream.send_events(self, revision, events)
+        self.stream.send_events(self, watcher, revision, groups)
 
-    def compacted(self, compact_revision: int) -> None:
+    def compacted(self, watcher: Watcher, compact_revision: int) -> None:
         """The hub cannot go on: the history this watch needs is gone."""
-        self.stream.end_compacted(self, compact_revision)
+        self.stream.end_compacted(watcher.watch_id, self, compact_revision)
 
 
 class WatchStream:
@@ -124,6 +137,8 @@ class WatchStream:
         """One request; an empty one, as from newer clients, means nothing."""
         if self._over:
             return
+        # No answer may overtake an event that is older than its revision.
+        self._hub.notify()
         try:
             request = rpc_pb2.WatchRequest.FromString(message)
         except DecodeError:
@@ -144,9 +159,9 @@ class WatchStream:
         """The client has caught up: let the hub go on."""
         self._full = False
         self._unread_replies = 0
-        for watch in tuple(self._watches.values()):
-            if watch.watcher is not None:
-                self._hub.resume(watch.watcher)
+        for watcher in self._watchers():
+            self._hub.resume(watcher)
+        self._service.catch_up_soon()
 
     def closed(self) -> None:
         """Forget everything."""
@@ -169,10 +184,17 @@ class WatchStream:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for watch in self._watches.values():
-            if watch.watcher is not None:
-                self._hub.cancel(watch.watcher)
+        watchers = self._watchers()
         self._watches.clear()
+        for watcher in watchers:
+            self._hub.cancel(watcher)
+
+    @property
+    def _hub(self) -> WatchHub:
+        return self._context.facade.store.hub
+
+    def _watchers(self) -> list[Watcher]:
+        return [one.watcher for one in self._watches.values() if one.watcher]
 
     # ---- requests
 
@@ -193,15 +215,28 @@ class WatchStream:
             # Before the hub knows it: no event may come before this reply.
             self._reply(replies.created(self._current_header(), watch.id_field))
             if not self._over:
-                self._start(watch, key, range_end, request)
+                self._start(watch, watch_id, (key, range_end), request)
 
     def _start(
         self,
         watch: Watch,
-        key: bytes,
-        range_end: bytes,
+        watch_id: int,
+        selected: tuple[bytes, bytes],
         request: rpc_pb2.WatchCreateRequest,
     ) -> None:
+        watch.watcher = watcher = self._hub.watch(
+            watch,
+            watch_id,
+            *selected,
+            start_revision=request.start_revision,
+            no_put=_NO_PUT in request.filters,
+            no_delete=_NO_DELETE in request.filters,
+            prev_kv=request.prev_kv,
+        )
+        if self._full:
+            self._hub.stall(watcher, watcher.next_revision, hold=True)
+        elif not watcher.synced:
+            self._service.catch_up_soon()
         if watch.notify and self._timer is None:
             self._set_timer()
 
@@ -225,12 +260,10 @@ class WatchStream:
 
     def _answer_progress_request(self) -> None:
         """One answer for all watches, or none: the client asks again."""
-        if self._watches and all(map(self._is_synced, self._watches.values())):
+        watchers = self._watchers()
+        if watchers and self._hub.synced(watchers):
             id_field = replies.watch_id_field(replies.NO_WATCH)
             self._reply(replies.progress(self._current_header(), id_field))
-
-    def _is_synced(self, watch: Watch) -> bool:
-        return False
 
     def _set_timer(self) -> None:
         delay_ms = self._service.progress_interval_ms()
@@ -244,7 +277,8 @@ class WatchStream:
                 continue
             waiting = True
             # Events since the last tick have told the client as much.
-            if watch.quiet and self._is_synced(watch):
+            watcher = watch.watcher
+            if watch.quiet and watcher is not None and self._hub.synced([watcher]):
                 self._reply(replies.progress(self._current_header(), watch.id_field))
             watch.quiet = True
         if waiting and not self._over:
@@ -252,20 +286,44 @@ class WatchStream:
 
     # ---- what the hub calls, through a watch
 
-    def send_events(self, watch: Watch, revision: int, events: Sequence[bytes]) -> None:
-        """Send the events of one or more revisions, whole revisions only."""
-        self._context.meter.watch_events += len(events)
-        header = self._header(revision)
-        if watch.fragment:
-            options = self._context.options
-            bytes_max = options.request_bytes_max + options.response_overhead_bytes
-            for piece in replies.fragments(header, watch.id_field, events, bytes_max):
-                self._send(piece)
-        else:
-            self._send(b"".join((header, watch.id_field, *events)))
+    def send_events(
+        self, watch: Watch, watcher: Watcher, revision: int, groups: list[Group]
+    ) -> None:
+        """Send groups of events, each a revision, which is never split.
 
-    def end_compacted(self, watch: Watch, compact_revision: int) -> None:
+        What a slow client has no room for goes back to the hub.
+        """
+        header = self._header(revision)
+        if len(groups) == 1 and not watch.fragment and not self._full:
+            self._send(b"".join((header, watch.id_field, groups[0][1])))
+            return
+        batch: list[bytes] = []
+        size = 0
+        for main, events in groups:
+            if batch and size + len(events) > _MESSAGE_BYTES:
+                self._send_batch(watch, header, batch)
+                batch, size = [], 0
+            if self._full or self._over:
+                self._hub.stall(watcher, main, hold=True)
+                return
+            batch.append(events)
+            size += len(events)
+        self._send_batch(watch, header, batch)
+
+    def _send_batch(self, watch: Watch, header: bytes, batch: list[bytes]) -> None:
+        if not watch.fragment:
+            self._send(b"".join((header, watch.id_field, *batch)))
+            return
+        options = self._context.options
+        bytes_max = options.request_bytes_max + options.response_overhead_bytes
+        group = b"".join(batch)
+        for piece in replies.fragments(header, watch.id_field, group, bytes_max):
+            self._send(piece)
+
+    def end_compacted(self, watch_id: int, watch: Watch, compact_revision: int) -> None:
         """Tell the client where history begins now, and drop the watch."""
+        self._watches.pop(watch_id, None)
+        # etcd leaves the revision out here, and clients take it so.
         header = self._context.header(0)
         self._reply(replies.compacted(header, watch.id_field, compact_revision))
 
@@ -292,6 +350,5 @@ class WatchStream:
     def _send(self, message: bytes) -> None:
         if not self._stream.send(message) and not self._full:
             self._full = True
-            for watch in self._watches.values():
-                if watch.watcher is not None:
-                    self._hub.stall(watch.watcher)
+            for watcher in self._watchers():
+                self._hub.stall(watcher, watcher.next_revision, hold=True)

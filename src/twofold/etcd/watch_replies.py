@@ -6,7 +6,7 @@ that see them: a stream adds its header and the watch's id in front.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from twofold.etcd.codec import block, tagged
 
@@ -52,14 +52,35 @@ def progress(header: bytes, id_field: bytes) -> bytes:
     return header + id_field
 
 
+def split_events(group: bytes) -> list[bytes]:
+    """The single events of encoded ones: tag (one byte), length, body."""
+    events = []
+    start, end = 0, len(group)
+    while start < end:
+        at, size, shift = start + 1, 0, 0
+        while True:
+            byte = group[at]
+            at += 1
+            size |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                break
+        events.append(group[start : at + size])
+        start = at + size
+    return events
+
+
 def fragments(
-    header: bytes, id_field: bytes, events: Sequence[bytes], bytes_max: int
+    header: bytes, id_field: bytes, group: bytes, bytes_max: int
 ) -> Iterator[bytes]:
     """The events in messages below ``bytes_max``, one event at the least each."""
     head = header + id_field
+    if len(head) + len(group) < bytes_max:
+        yield head + group
+        return
     piece: list[bytes] = []
     size = len(head)
-    for event in events:
+    for event in split_events(group):
         if piece and size + len(event) + len(_FRAGMENT) >= bytes_max:
             yield b"".join((head, _FRAGMENT, *piece))
             piece, size = [], len(head)

@@ -193,7 +193,6 @@ def _store(meter: Meter, facts: Facts) -> Iterator[Metric]:
     )
     yield _gauge(name + "current_revision", "Current revision.", facts.current_revision)
     yield _gauge(name + "compact_revision", "Compact revision.", facts.compact_revision)
-    yield _counter(name + "events", "Events sent.", meter.watch_events)
     name = "etcd_debugging_lease_"
     yield _counter(name + "granted", "Leases granted.", meter.leases_granted)
     yield _counter(name + "revoked", "Leases revoked.", meter.leases_revoked)

@@ -90,7 +90,6 @@ class Meter:
         self.wal_bytes_written = 0
         self.health_successes = 0
         self.health_failures = 0
-        self.watch_events = 0
         self.wal_fsync = Histogram(FSYNC_BOUNDS_S)
         self.backend_commit = Histogram(FSYNC_BOUNDS_S)
         self.apply = Histogram(APPLY_BOUNDS_S)

@@ -52,5 +52,14 @@ def test_failures_have_etcds_text(error: TwofoldError, text: str) -> None:
     assert status_of(error).text == text
 
 
+class Burnt(Failure):
+    retry = False
+
+
 def test_an_unmapped_failure_keeps_its_own_text() -> None:
-    assert status_of(Failure("disk on fire")) == (Code.UNKNOWN, "disk on fire")
+    assert status_of(Burnt("disk on fire")) == (Code.UNKNOWN, "disk on fire")
+
+
+def test_what_may_pass_lets_clients_go_on() -> None:
+    status = status_of(Failure("no leader"))
+    assert status == (Code.UNAVAILABLE, "etcdserver: no leader")

@@ -46,7 +46,9 @@ def test_progress_is_a_bare_header() -> None:
 
 def test_fragments_stay_below_the_limit_and_only_the_last_is_unmarked() -> None:
     events = [event(bytes([n]) * 100) for n in range(10)]
-    pieces = [read(raw) for raw in replies.fragments(HEADER, b"", events, 400)]
+    pieces = [
+        read(raw) for raw in replies.fragments(HEADER, b"", b"".join(events), 400)
+    ]
     assert [piece.fragment for piece in pieces] == [True] * (len(pieces) - 1) + [False]
     assert len(pieces) > 1
     assert all(piece.ByteSize() < 400 for piece in pieces)
@@ -56,5 +58,19 @@ def test_fragments_stay_below_the_limit_and_only_the_last_is_unmarked() -> None:
 
 def test_an_event_above_the_limit_goes_alone() -> None:
     events = [event(b"x" * 1000), event(b"y")]
-    pieces = [read(raw) for raw in replies.fragments(HEADER, b"", events, 400)]
+    pieces = [
+        read(raw) for raw in replies.fragments(HEADER, b"", b"".join(events), 400)
+    ]
     assert [len(piece.events) for piece in pieces] == [1, 1]
+
+
+def test_events_split_again_where_they_were_joined() -> None:
+    events = [event(b"v" * size) for size in (0, 100, 200, 20_000)]
+    assert replies.split_events(b"".join(events)) == events
+
+
+def test_what_fits_is_not_split() -> None:
+    group = event(b"a") + event(b"b")
+    (piece,) = replies.fragments(HEADER, b"", group, 400)
+    assert len(read(piece).events) == 2
+    assert not read(piece).fragment
