@@ -7,7 +7,8 @@ fewer pages are written twice, and the longer a restart takes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 from twofold.base.errors import Failure
 from twofold.base.ids import Index
@@ -18,7 +19,8 @@ PENDING_BYTES_MAX = 16 << 20
 ENTRIES_KEPT_MAX = 5_000
 
 
-class CheckpointMark(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class CheckpointMark:
     """Comes back from the log once the mark of a checkpoint is durable there."""
 
     index: Index

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from twofold.base.errors import Refusal
+from twofold.base.ids import Index
 from twofold.base.invariant import check
 from twofold.member.facade import ReadDone
 from twofold.member.ports import Clock, LinkPort, LogPort, Ticket, WitnessPort
@@ -25,7 +26,6 @@ from twofold.raft.types import (
     EntryKind,
     Event,
     HardState,
-    Index,
     Message,
     OwnerView,
     PeerConnected,

@@ -81,7 +81,10 @@ class Facade(Protocol):
 
     cluster_id: int
     member_id: MemberId
-    store: MvccStore
+
+    @property
+    def store(self) -> MvccStore:
+        """The local state, for reads."""
 
     def propose(
         self, kind: CommandKind, body: bytes, done: ProposalDone, timeout_ms: int

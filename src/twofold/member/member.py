@@ -283,9 +283,8 @@ class Member:
         """Remove a slice of what is compacted; reschedules itself till done."""
         self.compacting = self.store.compact_step(_COMPACT_ENTRIES)
 
-    def stop(self) -> None:
-        """Take no more requests, and hand leadership over."""
-        self.stopping = True
+    def hand_over(self) -> None:
+        """Prepare to stop: hand leadership over and claim no more."""
         self.driver.step(StopRequested(self.driver.clock.now_ms()))
 
     def fail_all(self) -> None:

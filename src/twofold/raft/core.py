@@ -95,7 +95,7 @@ class Core:
     def persisted(self) -> tuple[Index, Term]:
         """The last entry known durable here, for a ``Persisted`` without entries."""
         log = self._state.log
-        return log.persisted, log.term(log.persisted)
+        return log.persisted, log.term_at(log.persisted) or Term(0)
 
     @property
     def deadline_ms(self) -> int:

@@ -76,9 +76,8 @@ def _check_once(operations: Iterable[Operation], final: FinalHistory) -> None:
             raise Violation(f"applied twice: {value!r}")
         seen.add(value)
     for operation in operations:
-        if operation.refused and operation.kind is OperationKind.WRITE:
-            if operation.value in seen:
-                raise Violation(f"refused, and yet applied: {operation}")
+        if operation.refused and _writes(operation) and operation.value in seen:
+            raise Violation(f"refused, and yet applied: {operation}")
 
 
 def _check_reads(answered: Iterable[Operation], final: FinalHistory) -> None:
