@@ -7,19 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from twofold.base.errors import Refusal
-
-
-class ApplyRefused(Refusal):
-    """The state machine refuses the command; ``error`` is a name in etcd's table.
-
-    Names are the keys of ``etcd/errors.py``, e.g. ``LEASE_NOT_FOUND``,
-    ``COMPACTED``, ``FUTURE_REVISION``, ``KEY_NOT_FOUND``, ``NO_SPACE``.
-    """
-
-    def __init__(self, error: str) -> None:
-        super().__init__(error)
-        self.error = error
+from twofold.store.errors import ApplyRefused as ApplyRefused
 
 
 class PutOutcome(NamedTuple):
