@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +37,7 @@ class Scene:
         return next(one for one in self.cluster.members if one is not member)
 
 
-Fault = Callable[[Scene, float], Awaitable[None]]
+Fault = Callable[[Scene, float], Coroutine[None, None, None]]
 
 
 async def victim(scene: Scene, leader: bool) -> Member:
