@@ -22,12 +22,13 @@ class Heads:
     most clients repeat their blocks, and a hit costs one dictionary look-up.
     """
 
-    __slots__ = ("_decoder", "_shared", "cache")
+    __slots__ = ("_decoder", "_known", "_shared", "cache")
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
         self._decoder = Decoder(shared.limits.header_bytes_max)
         self.cache: dict[bytes, RequestHead] = {}
+        self._known: dict[tuple[Field, ...], RequestHead] = {}
 
     def decode(self, block: bytes) -> list[Field]:
         """The fields of a block; every block must pass here, in order.
@@ -47,8 +48,22 @@ class Heads:
         Raises: ConnectionFault, MalformedHead.
         """
         generation = self._decoder.generation
-        head = parse_head(self.decode(block))
-        self._route(head)
+        fields = self.decode(block)
+        # Many clients give each call another deadline and all else the same.
+        timeout = _cut_timeout(fields)
+        key = tuple(fields)
+        head = self._known.get(key)
+        if head is None:
+            head = parse_head(fields)
+            self._route(head)
+            if len(self._known) >= _CACHE_COUNT_MAX:
+                self._known.clear()
+            self._known[key] = head
+        if timeout is not None:
+            head = head.with_timeout(timeout)
+            if head.timeout_is_bad and head.grpc == GRPC:
+                head.stream_factory = None
+                head.unary_handler = _malformed_timeout
         if self._decoder.generation == generation:
             if len(self.cache) >= _CACHE_COUNT_MAX:
                 self.cache.clear()
@@ -58,9 +73,7 @@ class Heads:
     def _route(self, head: RequestHead) -> None:
         shared = self._shared
         if head.grpc == GRPC and head.method == b"POST":
-            if head.timeout_is_bad:
-                head.unary_handler = _malformed_timeout
-            elif head.path in shared.streams:
+            if head.path in shared.streams:
                 head.stream_factory = shared.streams[head.path]
             else:
                 head.unary_handler = shared.unary.get(head.path, _unimplemented)
@@ -70,6 +83,14 @@ class Heads:
             head.http_handler = _unsupported_media
         else:
             head.http_handler = shared.http
+
+
+def _cut_timeout(fields: list[Field]) -> bytes | None:
+    for i, field in enumerate(fields):
+        if field[0] == b"grpc-timeout":
+            del fields[i]
+            return field[1]
+    return None
 
 
 def _unimplemented(call: Call, _message: bytes) -> None:

@@ -69,6 +69,7 @@ class Decoder:
         """
         fields: list[Field] = []
         add = fields.append
+        table = self._table
         budget = self._header_bytes_max
         i = 0
         end = len(block)
@@ -81,7 +82,16 @@ class Decoder:
                         i += 1
                     else:
                         index, i = _integer(block, i, 0x7F)
-                    field = self._entry(index)
+                    # _entry, in place: this is most of all fields.
+                    if index > _STATIC_COUNT:
+                        index -= _STATIC_COUNT
+                        if index > len(table):
+                            raise _fault("index beyond the table")
+                        field = table[-index]
+                    elif index:
+                        field = _STATIC[index]
+                    else:
+                        raise _fault("index 0")
                 elif first & 0xE0 == 0x20:
                     if fields:
                         raise _fault("table size update after a field")

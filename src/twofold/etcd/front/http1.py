@@ -20,7 +20,7 @@ _BODILESS = frozenset((204, 304))
 
 
 class BadRequest(Refusal):
-    """Never leaves this module: answered with ``status`` and the connection ends."""
+    """Never leaves this module: answered with ``status`` (0: not) and a close."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"bad request: {status}")
@@ -213,7 +213,8 @@ class Http1Connection(TransportPeer, Protocol):
         del buffer[: end + 4]
         match = _REQUEST_LINE.fullmatch(lines[0])
         if match is None:
-            raise BadRequest(400)
+            # What is no HTTP at all would not understand the answer either.
+            raise BadRequest(400 if b" HTTP/" in lines[0] else 0)
         headers = _parse_fields(lines[1:])
         is_modern = match[3] == b"1"
         if is_modern and "host" not in headers:
@@ -271,7 +272,8 @@ class Http1Connection(TransportPeer, Protocol):
 
     def _refuse(self, status: int) -> None:
         self._shared.counters.protocol_faults += 1
-        self._write(_response_head(status, {}, 0, False))
+        if status:
+            self._write(_response_head(status, {}, 0, False))
         self._close()
 
     def _write(self, data: bytes) -> None:

@@ -54,10 +54,27 @@ class RequestHead:
         self.unary_handler: UnaryHandler | None = None
         self.stream_factory: StreamFactory | None = None
 
+    def with_timeout(self, value: bytes) -> RequestHead:
+        """The same head with this ``grpc-timeout``, which may be malformed."""
+        head = RequestHead.__new__(RequestHead)
+        head.method = self.method
+        head.path = self.path
+        head.grpc = self.grpc
+        head.content_length = self.content_length
+        head.metadata = self.metadata
+        head.fields = self.fields
+        head.http_handler = self.http_handler
+        head.unary_handler = self.unary_handler
+        head.stream_factory = self.stream_factory
+        head.timeout_ms = parse_timeout_ms(value)
+        head.timeout_is_bad = head.timeout_ms is None
+        return head
+
 
 def parse_head(fields: list[Field]) -> RequestHead:
     """Check the fields of a request and take what the front needs.
 
+    ``grpc-timeout`` is left to ``with_timeout``.
     Raises: MalformedHead.
     """
     head = RequestHead()
@@ -94,9 +111,6 @@ def _take_field(head: RequestHead, name: bytes, value: bytes) -> None:
         if not value.isdigit() or len(value) > 18:
             raise MalformedHead("malformed request head")
         head.content_length = int(value)
-    elif name == b"grpc-timeout":
-        head.timeout_ms = parse_timeout_ms(value)
-        head.timeout_is_bad = head.timeout_ms is None
     elif name in _METADATA:
         head.metadata.setdefault(name, value)
 

@@ -22,7 +22,7 @@ class Front:
 
     def __init__(self, routes: Routes, limits: Limits | None = None) -> None:
         self._loop = asyncio.get_running_loop()
-        self._shared = Shared(self._loop, routes, limits or Limits())
+        self._shared = Shared(self._loop.call_soon, routes, limits or Limits())
         self._servers: list[asyncio.AbstractServer] = []
         self._sweep_timer: asyncio.TimerHandle | None = None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncio import AbstractEventLoop
+from collections.abc import Callable
 from typing import Protocol
 
 from twofold.etcd.front.port import (
@@ -38,7 +38,12 @@ class Swept(Protocol):
 class Shared:
     """Routes, limits, counters and the list of connections with unsent frames."""
 
-    def __init__(self, loop: AbstractEventLoop, routes: Routes, limits: Limits) -> None:
+    def __init__(
+        self,
+        call_soon: Callable[[Callable[[], None]], object],
+        routes: Routes,
+        limits: Limits,
+    ) -> None:
         self.limits = limits
         self.counters = Counters()
         self.unary: dict[bytes, UnaryHandler] = {
@@ -50,7 +55,7 @@ class Shared:
         self.http: HttpHandler = routes.http
         self.connections: set[Swept] = set()
         self.is_draining = False
-        self._loop = loop
+        self._call_soon = call_soon
         self._dirty: list[Outbound] = []
         self._is_scheduled = False
 
@@ -59,7 +64,7 @@ class Shared:
         self._dirty.append(outbound)
         if not self._is_scheduled:
             self._is_scheduled = True
-            self._loop.call_soon(self._flush_turn)
+            self._call_soon(self._flush_turn)
 
     def _flush_turn(self) -> None:
         self._is_scheduled = False
