@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 
+_CANCEL_AGAIN_S = 0.2
+
 OnCrash = Callable[[str, BaseException], None]
 
 
@@ -34,12 +36,12 @@ class Supervisor:
 
     async def close(self) -> None:
         """Cancel every task and wait until all have ended."""
-        # A task may spawn another while it ends, hence the loop.
+        # Again and again: a task may spawn another while it ends, and library
+        # code may swallow a cancellation that meets its own end.
         while self._tasks:
-            tasks = list(self._tasks)
-            for task in tasks:
+            for task in self._tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.wait(self._tasks, timeout=_CANCEL_AGAIN_S)
 
     async def _watch(self, work: Coroutine[object, object, None], name: str) -> None:
         try:

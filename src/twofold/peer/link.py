@@ -9,6 +9,7 @@ so dialing at the same time causes no flapping.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from collections.abc import Sequence
@@ -317,10 +318,10 @@ class PeerLink:
             # can still accept a connection before its listener closes.
             urgent = self._verdict is not None
             pause_ms = 2 if urgent else self._backoff.next_ms()
-            try:
-                await asyncio.wait_for(self._wake.wait(), pause_ms / 1_000)
-            except TimeoutError:
-                continue
+            # Not wait_for: on 3.11 it can swallow the cancellation of this task.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_ms / 1_000):
+                    await self._wake.wait()
 
     async def _attempt(self) -> None:
         """Dial each address of the peer once, until one is decided on."""
@@ -346,9 +347,8 @@ class PeerLink:
             except (OSError, TimeoutError):
                 continue
             try:
-                await asyncio.wait_for(
-                    asyncio.shield(connection.settled), config.settle_timeout_ms / 1_000
-                )
+                async with asyncio.timeout(config.settle_timeout_ms / 1_000):
+                    await asyncio.shield(connection.settled)
             except TimeoutError:
                 connection.close("not taken in time")
         if refused and refused == len(addresses):
@@ -356,14 +356,12 @@ class PeerLink:
 
     async def _connect(self, host: str, port: int) -> PeerConnection:
         tls = self.config.client_tls
-        _, connection = await asyncio.wait_for(
-            self._loop.create_connection(
+        async with asyncio.timeout(self.config.connect_timeout_ms / 1_000):
+            _, connection = await self._loop.create_connection(
                 lambda: self._connection(dialed=True),
                 host,
                 port,
                 ssl=tls,
                 server_hostname=self.config.peer_host if tls is not None else None,
-            ),
-            self.config.connect_timeout_ms / 1_000,
-        )
+            )
         return connection
