@@ -276,9 +276,9 @@ def answered(
 def _refuse(state: State, reason: str, out: Effects) -> None:
     record: OwnerView | None = state.record
     state.refused = record is not None and record.owner != NO_MEMBER
-    state.reason = reason
-    if state.config.trace:
+    if state.config.trace and reason != state.reason:
         out.trace.append(f"refused: {reason}")
+    state.reason = reason
 
 
 def _unreachable(state: State, reason: str, out: Effects) -> None:

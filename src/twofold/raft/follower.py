@@ -164,6 +164,14 @@ def receive_pre_vote(state: State, message: PreVote, out: Effects) -> None:
         give_way_ms = state.config.follower_suspicion_ms + state.jitter()
         state.election_ms = max(state.election_ms, state.now_ms + give_way_ms)
         state.resend_ms = max(state.resend_ms, state.now_ms + give_way_ms)
+    elif (
+        message.term > state.term
+        and state.role is Role.FOLLOWER
+        and not is_current(state.log, message.last, message.last_index)
+    ):
+        # Only we can win; the peer that asks leads nobody any more.
+        state.election_ms = min(state.election_ms, state.now_ms + state.jitter())
+        state.resend_ms = min(state.resend_ms, state.election_ms)
     if state.config.trace:
         verdict = "would" if granted else "would not"
         out.trace.append(f"{verdict} vote for the peer in term {message.term}")
