@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 import socket
 from collections.abc import Callable, Coroutine
 
@@ -33,9 +34,13 @@ def run(test: Coroutine[object, object, None]) -> None:
     asyncio.run(asyncio.wait_for(test, 10))
 
 
+HOST = f"127.{os.getpid() >> 8 & 127 | 64}.{os.getpid() & 255}.1"
+"""Of this process alone: a free port stays free until it is used."""
+
+
 def free_port() -> int:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
 
 
@@ -99,9 +104,9 @@ class Pair:
             LinkConfig(
                 Hello(7, ID[me], 100 + me, 200 + me),
                 ID[1 - me],
-                "127.0.0.1",
+                HOST,
                 ports[me],
-                "127.0.0.1",
+                HOST,
                 ports[1 - me],
                 **options,  # type: ignore[arg-type]
             )
@@ -250,7 +255,7 @@ def test_a_silent_loss_is_down_but_not_dead() -> None:
         a = pair.links[0]
         # What a filtered network looks like: dialing gives no answer at all.
         with socket.socket() as full:
-            full.bind(("127.0.0.1", 0))
+            full.bind((HOST, 0))
             full.listen(0)
             fillers = [socket.socket() for _ in range(4)]
             for filler in fillers:
@@ -303,7 +308,7 @@ def test_strangers_are_turned_away() -> None:
         await pair.start()
         port = pair.links[0].port
         for rude in (b"GET / HTTP/1.1\r\n\r\n", bytes(64), frames.seal(1, b"x" * 5000)):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            reader, writer = await asyncio.open_connection(HOST, port)
             writer.write(rude)
             await reader.read()
             writer.close()
@@ -390,7 +395,7 @@ def test_tls_both_ways() -> None:
         import ssl
 
         authority = trustme.CA()
-        cert = authority.issue_cert("127.0.0.1", "localhost")
+        cert = authority.issue_cert(HOST, "localhost")
         server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         client = ssl.create_default_context()
         for context in (server, client):
