@@ -9,8 +9,16 @@ from twofold.raft.types import NO_MEMBER
 from twofold.telemetry.metrics import Facts
 
 
-def facts_of(facade: Facade, options: WireOptions, watch_streams: int = 0) -> Facts:
-    """Read everything that is a gauge; a few µs, no scan."""
+def facts_of(
+    facade: Facade,
+    options: WireOptions,
+    watch_streams: int = 0,
+    traffic: tuple[int, int] = (0, 0),
+) -> Facts:
+    """Read everything that is a gauge; a few µs, no scan.
+
+    ``traffic``: bytes received from and sent to clients.
+    """
     status = facade.status()
     store = facade.store
     core = status.core
@@ -32,6 +40,8 @@ def facts_of(facade: Facade, options: WireOptions, watch_streams: int = 0) -> Fa
         compact_revision=store.compact_revision,
         watchers=len(store.hub),
         watch_streams=watch_streams,
+        client_bytes_received=traffic[0],
+        client_bytes_sent=traffic[1],
         alarms=tuple(
             (f"{member_id:x}", alarm_name(alarm))
             for member_id, alarm in facade.alarms()

@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError
 from twofold.base.errors import Refusal, TwofoldError
 from twofold.base.ids import MemberId
 from twofold.etcd.context import Context, fail, refuse, succeed
-from twofold.etcd.errors import BAD_REQUEST, TABLE
+from twofold.etcd.errors import BAD_REQUEST, TABLE, Code, Status
 from twofold.etcd.front.port import Call
 from twofold.proto import rpc_pb2
 from twofold.store.apply.commands import CommandKind
@@ -61,6 +61,13 @@ class MaintenanceService:
             request = rpc_pb2.AlarmRequest.FromString(body)
         except DecodeError:
             fail(call, counts, BAD_REQUEST)
+            return
+        # What is not known must not get into the log.
+        if (
+            request.action not in rpc_pb2.AlarmRequest.AlarmAction.values()
+            or request.alarm not in rpc_pb2.AlarmType.values()
+        ):
+            fail(call, counts, Status(Code.INVALID_ARGUMENT, "unknown alarm request"))
             return
         if request.action == rpc_pb2.AlarmRequest.GET:
             self._reply_alarms(call, self._matching_alarms(request))

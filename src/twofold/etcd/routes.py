@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twofold.etcd import cluster, grpc_health, kv, lease, maintenance, watch
 from twofold.etcd.cluster import ClusterService
 from twofold.etcd.context import Context, WireOptions
@@ -38,6 +40,8 @@ class Services:
         guard = LeaderGuard(context)
         self.context = context
         self.watches = WatchService(context, guard)
+        self.traffic: Callable[[], tuple[int, int]] = lambda: (0, 0)
+        """Bytes received and sent, as the fronts count them; set by the owner."""
         leases = LeaseService(context)
         unary = {
             path: guard.unary(path, handler)
@@ -61,7 +65,7 @@ class Services:
         """The member's gauges, for the metrics page."""
         context = self.context
         streams = len(self.watches.streams)
-        return facts_of(context.facade, context.options, streams)
+        return facts_of(context.facade, context.options, streams, self.traffic())
 
     def stop(self) -> None:
         """End the watches so that clients resume them elsewhere."""

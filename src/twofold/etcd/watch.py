@@ -47,6 +47,9 @@ class WatchService:
         self.streams: set[WatchStream] = set()
         self._catching_up = False
         self._random = random.Random()  # noqa: S311 - jitter, not a secret.
+        hub = context.facade.store.hub
+        if hub.on_behind is None:
+            hub.on_behind = self._catch_up_soon
 
     def watch(self, stream: Stream) -> WatchStream:
         """The handler for one stream."""
@@ -61,7 +64,7 @@ class WatchService:
         for stream in tuple(self.streams):
             stream.cut(TABLE[error])
 
-    def catch_up_soon(self) -> None:
+    def _catch_up_soon(self) -> None:
         """Serve watches that are behind, slice by slice, in later turns."""
         if not self._catching_up:
             self._catching_up = True
@@ -70,7 +73,7 @@ class WatchService:
     def _catch_up(self) -> None:
         self._catching_up = False
         if self.context.facade.store.hub.catch_up():
-            self.catch_up_soon()
+            self._catch_up_soon()
 
     def progress_interval_ms(self) -> int:
         """The interval, a little different each time."""
@@ -161,7 +164,6 @@ class WatchStream:
         self._unread_replies = 0
         for watcher in self._watchers():
             self._hub.resume(watcher)
-        self._service.catch_up_soon()
 
     def closed(self) -> None:
         """Forget everything."""
@@ -224,7 +226,7 @@ class WatchStream:
         selected: tuple[bytes, bytes],
         request: rpc_pb2.WatchCreateRequest,
     ) -> None:
-        watch.watcher = watcher = self._hub.watch(
+        watch.watcher = self._hub.watch(
             watch,
             watch_id,
             *selected,
@@ -233,10 +235,6 @@ class WatchStream:
             no_delete=_NO_DELETE in request.filters,
             prev_kv=request.prev_kv,
         )
-        if self._full:
-            self._hub.stall(watcher, watcher.next_revision, hold=True)
-        elif not watcher.synced:
-            self._service.catch_up_soon()
         if watch.notify and self._timer is None:
             self._set_timer()
 
@@ -304,7 +302,7 @@ class WatchStream:
                 self._send_batch(watch, header, batch)
                 batch, size = [], 0
             if self._full or self._over:
-                self._hub.stall(watcher, main, hold=True)
+                self._hub.stall(watcher, main)
                 return
             batch.append(events)
             size += len(events)
@@ -348,7 +346,6 @@ class WatchStream:
         self._send(message)
 
     def _send(self, message: bytes) -> None:
-        if not self._stream.send(message) and not self._full:
+        if not self._stream.send(message):
+            # Watches are stalled one by one, when there are events for them.
             self._full = True
-            for watcher in self._watchers():
-                self._hub.stall(watcher, watcher.next_revision, hold=True)

@@ -222,10 +222,10 @@ def _network(meter: Meter, facts: Facts) -> Iterator[Metric]:
     yield _counter(
         name + "client_grpc_received_bytes",
         "Bytes from clients.",
-        meter.client_bytes_received,
+        facts.client_bytes_received,
     )
     yield _counter(
-        name + "client_grpc_sent_bytes", "Bytes to clients.", meter.client_bytes_sent
+        name + "client_grpc_sent_bytes", "Bytes to clients.", facts.client_bytes_sent
     )
     active = GaugeMetricFamily(
         name + "active_peers", "Connected peers.", labels=["Local", "Remote"]

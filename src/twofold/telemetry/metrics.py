@@ -85,8 +85,6 @@ class Meter:
         self.slow_reads = 0
         self.reads_failed = 0
         self.heartbeat_send_failures = 0
-        self.client_bytes_received = 0
-        self.client_bytes_sent = 0
         self.wal_bytes_written = 0
         self.health_successes = 0
         self.health_failures = 0
@@ -152,6 +150,8 @@ class Facts:
     watch_streams: int = 0
     slow_watchers: int = 0
     pending_events: int = 0
+    client_bytes_received: int = 0
+    client_bytes_sent: int = 0
     alarms: tuple[tuple[str, str], ...] = ()
     """Active alarms as (member id in hex, name)."""
     peers: tuple[tuple[str, bool], ...] = ()
