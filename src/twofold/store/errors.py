@@ -4,7 +4,8 @@ TwofoldError
 ├── Refusal
 │   └── ApplyRefused    the state machine says no, by a name of etcd's table
 └── Failure
-    └── BackendFailure  LMDB or its disk: nothing of the checkpoint counts
+    ├── BackendFailure  LMDB or its disk: nothing of the checkpoint counts
+    └── SnapshotCorrupt the stream is not whole: ask for it again
 """
 
 from __future__ import annotations
@@ -26,3 +27,7 @@ class ApplyRefused(Refusal):
 
 class BackendFailure(Failure):
     """The backend's files cannot be read or written."""
+
+
+class SnapshotCorrupt(Failure):
+    """A snapshot stream is damaged, out of order or cut short."""

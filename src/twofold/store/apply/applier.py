@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 
 from google.protobuf.message import DecodeError
 
-from twofold.base.ids import Index, Subterm, Term
 from twofold.base.invariant import check
 from twofold.proto import rpc_pb2
 from twofold.raft.types import Entry, EntryKind, Position
@@ -30,14 +28,11 @@ from twofold.store.errors import ApplyRefused
 from twofold.store.lease.lessor import TTL_MIN_S, Lessor
 from twofold.store.mvcc.store import MvccStore
 from twofold.store.mvcc.txn import puts_anything
+from twofold.store.snap.applied import APPLIED, pack_applied, unpack_applied
 
-APPLIED = "applied"
 DEDUPE = "dedupe"
 ALARMS = "alarms"
 MEMBER = "member/"
-
-APPLIED_LAYOUT = struct.Struct(">QQQ")
-"""The meta value ``applied``: index, term, subterm."""
 
 Applied = tuple[Command, Outcome | ApplyRefused]
 
@@ -78,11 +73,7 @@ class Applier:
     def _use(self, backend: Backend) -> None:
         self.backend = backend
         metas = backend.metas()
-        index, term, subterm = 0, 0, 0
-        if APPLIED in metas:
-            index, term, subterm = APPLIED_LAYOUT.unpack(metas[APPLIED])
-        self.applied_index = Index(index)
-        self.position = Position(Term(term), Subterm(subterm))
+        self.applied_index, self.position = unpack_applied(metas.get(APPLIED))
         self._dedupe = Dedupe(metas.get(DEDUPE))
         self._alarms = Alarms(metas.get(ALARMS))
         self._members = {
@@ -93,7 +84,7 @@ class Applier:
         backend.before_freeze(self._freeze)
 
     def _freeze(self) -> None:
-        applied = APPLIED_LAYOUT.pack(self.applied_index, *self.position)
+        applied = pack_applied(self.applied_index, self.position)
         self.backend.put_meta(APPLIED, applied)
         self.backend.put_meta(DEDUPE, self._dedupe.pack())
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from queue import SimpleQueue
+from typing import cast
 
 import lmdb
 
 from twofold.base.errors import Failure
+from twofold.store.backend.build import discard, sync_directory
 from twofold.store.backend.overlay import Overlay, OverlayBackend, require
 from twofold.store.backend.port import (
     KEY_MAP,
@@ -45,7 +46,7 @@ class LmdbView:
         """See View."""
         assert self._txn is not None
         with self._txn.cursor(self._backend.maps[map_name]) as cursor:
-            yield from cursor
+            yield from cast("Iterator[Pair]", cursor)
 
     def close(self) -> None:
         """See View."""
@@ -74,13 +75,14 @@ class LmdbBackend(OverlayBackend):
         try:
             directory.mkdir(parents=True, exist_ok=True)
             size = max(map_size_bytes, 2 * self._file_bytes())
+            discard(directory)
             self._env = lmdb.open(
                 str(directory), map_size=size, max_dbs=len(MAPS), max_readers=64
             )
             self.maps = {name: self._env.open_db(name) for name in MAPS}
             if new:
-                _sync_directory(directory)
-                _sync_directory(directory.parent)
+                sync_directory(directory)
+                sync_directory(directory.parent)
         except (lmdb.Error, OSError) as error:
             raise BackendFailure(f"cannot open {directory}: {error}") from error
         self._page_bytes = int(self._env.stat()["psize"])
@@ -115,7 +117,8 @@ class LmdbBackend(OverlayBackend):
         if not rev_keys:
             return []
         with self._gate, self._reading().cursor(self.maps[KEY_MAP]) as cursor:
-            values = [value for _, value in cursor.getmulti(rev_keys)]
+            pairs = cast("list[Pair]", cursor.getmulti(rev_keys))
+            values = [value for _, value in pairs]
         return require(values, rev_keys)
 
     def _durable_scan(self, start: bytes, stop: bytes | None) -> Iterator[Pair]:
@@ -124,7 +127,7 @@ class LmdbBackend(OverlayBackend):
             with self._gate, self._reading().cursor(self.maps[KEY_MAP]) as cursor:
                 more = cursor.set_range(start) if start else cursor.first()
                 while more and len(pairs) < _SCAN_PAIRS:
-                    pairs.append(cursor.item())
+                    pairs.append(cast("Pair", cursor.item()))
                     more = cursor.next()
             for pair in pairs:
                 if stop is not None and pair[0] >= stop:
@@ -136,11 +139,12 @@ class LmdbBackend(OverlayBackend):
 
     def _durable_metas(self) -> dict[str, bytes]:
         with self._gate, self._reading().cursor(self.maps[META_MAP]) as cursor:
-            return {key.decode(): value for key, value in cursor}
+            pairs = cast("Iterator[Pair]", cursor)
+            return {key.decode(): value for key, value in pairs}
 
     def _durable_leases(self) -> dict[bytes, bytes]:
         with self._gate, self._reading().cursor(self.maps[LEASE_MAP]) as cursor:
-            return dict(cursor)
+            return dict(cast("Iterator[Pair]", cursor))
 
     def view(self) -> LmdbView:
         """See Backend."""
@@ -234,11 +238,3 @@ class LmdbBackend(OverlayBackend):
                 self._read.abort()
                 self._read = None
         self._env.close()
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -138,3 +138,28 @@ class MemoryBackend(OverlayBackend):
     def close(self) -> None:
         """See Backend."""
         self._settle()
+
+
+class MemoryBuilder:
+    """Builds the maps of a ``MemoryDisk`` and swaps them in."""
+
+    def __init__(self, disk: MemoryDisk) -> None:
+        self._disk = disk
+        self._draft = MemoryDisk()
+
+    def write(self, map_name: bytes, pairs: Sequence[Pair]) -> None:
+        """Add pairs of a map."""
+        if map_name == KEY_MAP:
+            self._draft.keys.update(pairs)
+        elif map_name == META_MAP:
+            self._draft.metas.update((key.decode(), value) for key, value in pairs)
+        else:
+            self._draft.leases.update(pairs)
+
+    def install(self) -> None:
+        """Replace what the disk holds."""
+        disk, draft = self._disk, self._draft
+        disk.keys, disk.metas, disk.leases = draft.keys, draft.metas, draft.leases
+
+    def abandon(self) -> None:
+        """Throw the draft away."""

@@ -29,7 +29,7 @@ class RangeResult(NamedTuple):
     """``kvs``: serialized KeyValues; ``count``: all keys, whatever the limit."""
 
     kvs: list[bytes]
-    count: int
+    count: int  # type: ignore[assignment]  # Shadows tuple.count on purpose.
     more: bool
 
 
