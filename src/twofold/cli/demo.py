@@ -121,13 +121,15 @@ def summary(result: Result) -> str:
     lines = [
         f"killed leader {kill.name}: no write was answered for"
         f" {kill.gap_ms:.0f} ms; the first new write was answered after"
-        f" {kill.first_new_ms:.0f} ms; {kill.in_flight} writes in flight were"
-        f" answered within {kill.in_flight_longest_ms:.0f} ms"
+        f" {kill.first_new_ms:.0f} ms; of {kill.in_flight} writes in flight"
+        f" {kill.in_flight_repeated} had gone to the dead member and were repeated"
+        f" by their client; all were answered within"
+        f" {kill.in_flight_longest_ms:.0f} ms"
         for kill in result.kills
     ]
     lines.append(
         f"{result.acknowledged} writes acknowledged, {result.lost} lost,"
-        f" {result.repeats} tries repeated, {result.witness_writes} witness writes"
+        f" {result.repeats} repeated, {result.witness_writes} witness writes"
     )
     if result.verified and result.same_hash:
         lines.append("both members hold the same data (HashKV)")
@@ -151,12 +153,15 @@ def demo(
     kills: Annotated[
         int, typer.Option(min=1, max=20, help="How often the leader is killed.")
     ] = 1,
+    pause_ms: Annotated[
+        int, typer.Option(min=0, help="Each of 8 clients waits so after a write.")
+    ] = 4,
     plain: Annotated[
         bool, typer.Option("--plain", help="Lines of text, also in a terminal.")
     ] = False,
 ) -> None:
     """Two members and a witness lose their leader, and nothing else."""
-    options = Options(kills=kills, keep=keep)
+    options = Options(kills=kills, keep=keep, pause_ms=pause_ms)
     console = Console()
     if plain or not console.is_terminal:
         result = run_demo(options, PlainView())

@@ -34,6 +34,7 @@ class Options:
 
     kills: int = 1
     workers: int = 8
+    pause_ms: int = 4
     keep: bool = False
     steady_s: float = 4.0
     alone_s: float = 4.0
@@ -69,6 +70,7 @@ class Kill:
     gap_ms: float
     first_new_ms: float
     in_flight: int
+    in_flight_repeated: int
     in_flight_longest_ms: float
 
 
@@ -120,6 +122,7 @@ class Demo:
         self._load = Load(
             [EtcdClient(member.client_url) for member in self.members],
             workers=options.workers,
+            pause_s=options.pause_ms / 1000,
         )
         self.result = Result(folder=str(folder))
 
@@ -131,6 +134,7 @@ class Demo:
         except TwofoldError as error:
             self.result.problems.append(str(error))
         finally:
+            await self._load.abandon()
             ticker.cancel()
             await asyncio.gather(ticker, return_exceptions=True)
             self._finish()
@@ -180,8 +184,8 @@ class Demo:
         kill = self._measure(leader.name, killed_s, first_new_ms)
         self.result.kills.append(kill)
         self._view.note(
-            f"Writes stood still for {kill.gap_ms:.0f} ms; {kill.in_flight} were in"
-            " flight and all were answered."
+            f"No write was answered for {kill.gap_ms:.0f} ms; {kill.in_flight} were"
+            " in flight, and each was answered in the end."
         )
         self._phase = f"{leader.name} is coming back"
         leader.start()
@@ -199,6 +203,7 @@ class Demo:
             gap_ms=ledger.gap_ms(killed_s) or 0.0,
             first_new_ms=first_new_ms,
             in_flight=len(flying),
+            in_flight_repeated=sum(ack.tries > 1 for ack in flying),
             in_flight_longest_ms=longest_s * 1000,
         )
 
@@ -232,7 +237,6 @@ class Demo:
 
     async def _verify(self) -> None:
         result, ledger = self.result, self._load.ledger
-        result.acknowledged, result.repeats = ledger.total, ledger.repeats
         if self._load.failure:
             result.problems.append(self._load.failure)
         hashes = []
@@ -280,7 +284,8 @@ class Demo:
         return max(versions, default=1) - 1
 
     def _finish(self) -> None:
-        result = self.result
+        result, ledger = self.result, self._load.ledger
+        result.acknowledged, result.repeats = ledger.total, ledger.repeats
         result.witness_writes = self._witness_writes()
         result.seconds = time.monotonic() - self._started_s
         result.endpoints = tuple(one.client_url for one in self.members)

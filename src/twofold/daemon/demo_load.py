@@ -56,7 +56,7 @@ class Ack:
     worker: int
     began_s: float
     ended_s: float
-    member: int
+    tries: int = 1
 
 
 @dataclass(slots=True)
@@ -121,6 +121,7 @@ class Load:
     clock_s: Callable[[], float] = time.monotonic
     ledger: Ledger = field(init=False)
     failure: str = field(default="", init=False)
+    pause_s: float = 0.0
     _tasks: list[asyncio.Task[None]] = field(default_factory=list, init=False)
     _stopping: bool = field(default=False, init=False)
 
@@ -141,12 +142,22 @@ class Load:
         for client in self.clients:
             client.close()
 
+    async def abandon(self) -> None:
+        """End at once, whatever is under way."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for client in self.clients:
+            client.close()
+
     async def _work(self, worker: int) -> None:
         member = worker % len(self.clients)
         number = 0
         while not self._stopping:
             member = await self._write(worker, number, member)
             number += 1
+            if self.pause_s:
+                await asyncio.sleep(self.pause_s)
 
     async def _write(self, worker: int, number: int, member: int) -> int:
         """Write until it is acknowledged; gives the member that did it.
@@ -155,7 +166,7 @@ class Load:
         asked again at the other member, and the result is the same.
         """
         began_s = self.clock_s()
-        while True:
+        for tries in itertools.count(1):
             try:
                 await self.clients[member].put(
                     key_of(worker, number),
@@ -169,10 +180,11 @@ class Load:
                 # A service that never comes back must not hold the end up.
                 if self._stopping:
                     self.failure = "a write was still not acknowledged at the end"
-                    return member
+                    break
             else:
-                self.ledger.add(Ack(worker, began_s, self.clock_s(), member))
-                return member
+                self.ledger.add(Ack(worker, began_s, self.clock_s(), tries))
+                break
+        return member
 
 
 async def missing(client: Store, ledger: Ledger) -> list[bytes]:

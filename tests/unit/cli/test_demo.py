@@ -34,7 +34,7 @@ def good() -> Result:
         verified=True,
         same_hash=True,
         witness_writes=1,
-        kills=[Kill("a", 81.4, 90.2, 3, 85.0)],
+        kills=[Kill("a", 81.4, 90.2, 3, 1, 85.0)],
         seconds=20.2,
     )
 

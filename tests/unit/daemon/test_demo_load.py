@@ -46,7 +46,7 @@ class FakeStore:
 def ledger(*acks: tuple[float, float]) -> Ledger:
     made = Ledger([0])
     for began_s, ended_s in acks:
-        made.add(Ack(0, began_s, ended_s, 0))
+        made.add(Ack(0, began_s, ended_s))
     return made
 
 
