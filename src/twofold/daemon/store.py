@@ -420,6 +420,7 @@ class StoreServer:
                 self._heard_ms = heard_ms
                 self.driver.step(PeerAlive(self.driver.clock.now_ms()))
         self.driver.tick()
+        self.member.compact()
 
     def _housekeep(self) -> None:
         self.member.housekeep()

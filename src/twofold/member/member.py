@@ -75,7 +75,6 @@ class Member:
         self.quota = Quota(options.quota_bytes)
         self.lease_clock = LeaseClock(lease_grace_ms)
         self.stopping = False
-        self.compacting = False
         self._ask = ask
         self._published = False
         self._alarm_pending = False
@@ -280,8 +279,8 @@ class Member:
             self._change_alarm(rpc_pb2.AlarmRequest.DEACTIVATE)
 
     def compact(self) -> None:
-        """Remove a slice of what is compacted; reschedules itself till done."""
-        self.compacting = self.store.compact_step(_COMPACT_ENTRIES)
+        """Remove a slice of what is compacted, if there is any; call every tick."""
+        self.store.compact_step(_COMPACT_ENTRIES)
 
     def hand_over(self) -> None:
         """Prepare to stop: hand leadership over and claim no more."""
