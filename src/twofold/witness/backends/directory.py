@@ -34,24 +34,30 @@ class Mount(NamedTuple):
     read_only: bool
 
 
-def open_directory(directory: Path, *, read_only: bool = False) -> NumberedFiles:
+def open_directory(
+    directory: Path,
+    *,
+    read_only: bool = False,
+    files: Files | None = None,
+    kind: str = "",
+) -> NumberedFiles:
     """Choose the backend for a directory: link, else rename, else create.
 
     Cost: three small files come and go. ``read_only`` tries nothing; then only
-    ``load`` may be called.
+    ``load`` may be called. ``files`` and ``kind``, the file system's name, are
+    found out unless a test knows better.
 
     Raises:
         WitnessUnreachable: no such directory, or it cannot be written.
     """
-    files = Files(directory)
+    files = files or Files(directory)
     try:
         if not directory.is_dir():
             raise WitnessUnreachable(f"{directory} is not a directory (not mounted?)")
         if read_only or _is_exclusive(files, files.link):
             return ShareBackend(files)
-        if mount_of(directory).kind in _ONE_KERNEL and _is_exclusive(
-            files, files.rename_exclusive
-        ):
+        one_kernel = (kind or mount_of(directory).kind) in _ONE_KERNEL
+        if one_kernel and _is_exclusive(files, files.rename_exclusive):
             return RenameBackend(files)
     except OSError as error:
         raise WitnessUnreachable(f"{directory}: {error.strerror or error}") from error
