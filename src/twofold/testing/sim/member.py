@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -13,8 +13,16 @@ from twofold.base.disk import DiskFailed
 from twofold.base.ids import MemberId
 from twofold.member.driver import Driver
 from twofold.member.ports import Ticket
+from twofold.member.recovery import reconcile
 from twofold.raft.core import Core
-from twofold.raft.types import CoreConfig, Entry, HardState, Message, PeerAlive
+from twofold.raft.types import (
+    CoreConfig,
+    Entry,
+    HardState,
+    Message,
+    PeerAlive,
+    SnapshotRestored,
+)
 from twofold.store.apply.applier import Applier
 from twofold.store.backend.memory import MemoryBackend
 from twofold.store.backend.memory import MemoryDisk as StateDisk
@@ -138,6 +146,7 @@ class Machine:
     sync_us: tuple[int, int] = (100, 2_000)
     boots: int = 0
     observe: Callable[[Driver], None] = lambda _driver: None
+    send_snapshot: Callable[[Machine], None] = lambda _machine: None
     _held: list[Callable[[], None]] = field(default_factory=list)
 
     # ---- ports
@@ -174,7 +183,7 @@ class Machine:
             Wal.create(_WAL, meta, disk=self.disk)
         wal, restart = Wal.open(_WAL, disk=self.disk)
         applier = Applier(MemoryBackend(self.state))
-        restart = replace(restart, applied=applier.applied_index)
+        restart = reconcile(wal, restart, applier.applied_index, applier.position)
         config = CoreConfig(
             self.member_id,
             self.incarnation,
@@ -196,6 +205,7 @@ class Machine:
             origin=self.rng.getrandbits(63) | 1,
         )
         self.log.on_tickets = self.driver.durable
+        self.driver.on_send_snapshot = lambda: self.send_snapshot(self)
         self.later(self.rng.randint(1, _TICK_US), self._tick)
 
     def crash(self) -> None:
@@ -224,6 +234,30 @@ class Machine:
         """A heartbeat of the peer has arrived."""
         if self.driver is not None:
             self.driver.step(PeerAlive(self.now_ms()))
+
+    def install(self, state: StateDisk, then: Callable[[bool], None]) -> None:
+        """Put the leader's state in place of ours; a crash may come in between."""
+        driver, log = self.driver, self.log
+        if driver is None or log is None:
+            return
+        if log.busy:
+            self.later(1_000, lambda: self.install(state, then))
+            return
+        self.state = state
+        driver.applier.restore(MemoryBackend(state))
+        applier = driver.applier
+        index, position = applier.applied_index, applier.position
+
+        def mark() -> None:
+            if log.busy:
+                self.later(500, mark)
+                return
+            log.wal.mark(index, position, reset=True)
+            log.wal.sync()
+            driver.step(SnapshotRestored(self.now_ms(), index, position))
+            then(True)
+
+        self.later(self.rng.randint(1, 3_000), mark)
 
     def checkpoint(self) -> None:
         """Checkpoint the state machine and mark it in the log, if idle."""

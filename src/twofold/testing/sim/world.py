@@ -10,7 +10,7 @@ from twofold.base.errors import TwofoldError
 from twofold.base.ids import MemberId
 from twofold.member.driver import Driver
 from twofold.proto import kv_pb2, rpc_pb2
-from twofold.raft.types import NO_MEMBER, Message, Mode, Role
+from twofold.raft.types import NO_MEMBER, Message, Mode, Role, SnapshotSent
 from twofold.store.apply.commands import CommandKind
 from twofold.store.apply.outcomes import PutOutcome
 from twofold.testing.sim.check import (
@@ -54,6 +54,30 @@ class SimNetwork:
     def forward(self, sender: MemberId, payload: bytes) -> None:
         """See Network."""
         self._deliver(sender, lambda driver: driver.receive_forwarded(payload))
+
+    def stream(self, sender: Machine) -> None:
+        """Carry the sender's checkpointed state over, as long as the link holds."""
+        world, session = self._world, self._session
+        receiver = world.machines[sender.peer_id]
+        boot = sender.boots
+
+        def tell(ok: bool) -> None:
+            if sender.driver is not None and sender.boots == boot:
+                sender.driver.step(SnapshotSent(sender.now_ms(), ok))
+
+        def arrive() -> None:
+            if self._session != session or receiver.driver is None:
+                sender.later(1, lambda: tell(False))
+                return
+            world.marks.snapshots += 1
+            receiver.install(state, lambda ok: sender.later(500, lambda: tell(ok)))
+
+        if sender.driver is not None:
+            sender.driver.applier.backend.checkpoint(lambda _failure: None)
+        state = sender.state.copy()
+        world.time.after(
+            world.rng.randint(1_000, 300_000), lambda: receiver.later(1, arrive)
+        )
 
     def look(self) -> None:
         """Connect if nothing is in the way; break if something is."""
@@ -113,6 +137,7 @@ class Marks:
     solos: int = 0
     pairs: int = 0
     refusals: int = 0
+    snapshots: int = 0
     takeovers: int = 0
     late_landings: int = 0
     answered: int = 0
@@ -155,6 +180,7 @@ class World:
         for machine in self.machines.values():
             machine.sync_us = self.rng.choice(((50, 500), (500, 5_000), (100, 80_000)))
             machine.observe = self._observe
+            machine.send_snapshot = self.network.stream
             machine.boot((A, B), self.trace)
         self._every(5_000, self.network.look)
         self._every(50_000, self._heartbeats)

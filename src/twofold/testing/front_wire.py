@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from asyncio import Transport
+from asyncio import BaseProtocol, Protocol, Transport
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 from hpack import Decoder, Encoder
 
@@ -30,11 +31,11 @@ class FakeTransport(Transport):
         self.written = bytearray()
         self.write_count = 0
         self.largest_write = 0
-        self.is_closed = False
+        self.closed = False
         self.is_aborted = False
-        self.is_reading = True
+        self.reading = True
         self.buffered_bytes = 0
-        self.protocol: object = None
+        self.protocol: Protocol | None = None
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Take the bytes."""
@@ -52,25 +53,25 @@ class FakeTransport(Transport):
     ) -> None:
         """The test decides when to pause."""
 
-    def set_protocol(self, protocol: object) -> None:  # type: ignore[override]
+    def set_protocol(self, protocol: BaseProtocol) -> None:
         """Remember who serves the connection now."""
-        self.protocol = protocol
+        self.protocol = cast(Protocol, protocol)
 
     def pause_reading(self) -> None:
         """Remember it."""
-        self.is_reading = False
+        self.reading = False
 
     def resume_reading(self) -> None:
         """Remember it."""
-        self.is_reading = True
+        self.reading = True
 
     def is_closing(self) -> bool:
         """Whether ``close`` or ``abort`` was called."""
-        return self.is_closed or self.is_aborted
+        return self.closed or self.is_aborted
 
     def close(self) -> None:
         """Remember it."""
-        self.is_closed = True
+        self.closed = True
 
     def abort(self) -> None:
         """Remember it."""
@@ -102,7 +103,7 @@ class FrontWire:
     def feed(self, data: bytes) -> None:
         """Bytes arrive."""
         protocol = self.transport.protocol or self.sniffer
-        protocol.data_received(data)  # type: ignore[attr-defined]
+        protocol.data_received(data)
 
     def turn(self) -> None:
         """The loop's turn ends; what that schedules waits for the next one."""
@@ -118,7 +119,7 @@ class FrontWire:
     def lose(self) -> None:
         """The connection is gone."""
         protocol = self.transport.protocol or self.sniffer
-        protocol.connection_lost(None)  # type: ignore[attr-defined]
+        protocol.connection_lost(None)
 
     def sweep(self, seconds: int = 1) -> None:
         """Seconds pass."""
@@ -169,7 +170,8 @@ class FrontWire:
 
     def fields(self, frame: Frame) -> dict[str, str]:
         """The decoded fields of a HEADERS frame."""
-        return dict(self.decoder.decode(frame.payload))
+        fields = self.decoder.decode(frame.payload)
+        return {str(name): str(value) for name, value in fields}
 
 
 def message(body: bytes) -> bytes:
