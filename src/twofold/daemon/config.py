@@ -169,6 +169,17 @@ def load_config(
     settings = _collect(arguments, environment)
     _check_all_values(settings)
     configcheck.refuse_unsupported(settings.texts)
+    config = _build(settings)
+    more = configcheck.check(
+        config,
+        heartbeat_interval_ms=settings["heartbeat-interval"],
+        without_witness=settings["no-witness"],
+    )
+    return configcheck.with_notes(config, more)
+
+
+def _build(settings: _Settings) -> ServeConfig:
+    """Each field from its flags; whether they fit together is not asked yet."""
     name = settings["name"]
     advertise_peer = settings["initial-advertise-peer-urls"]
     cluster = configcheck.read_cluster(
@@ -178,7 +189,7 @@ def load_config(
         advertise_peer = cluster[name]
     period_ms, revisions = _auto_compaction(settings)
     quota = settings["quota-backend-bytes"]
-    config = ServeConfig(
+    return ServeConfig(
         name=name,
         data_dir=Path(settings["data-dir"] or f"{name}.twofold"),
         wal_dir=Path(settings["wal-dir"]) if settings["wal-dir"] else None,
@@ -231,12 +242,6 @@ def load_config(
         feature_gates=_gates(settings),
         notes=tuple(settings.notes),
     )
-    more = configcheck.check(
-        config,
-        heartbeat_interval_ms=settings["heartbeat-interval"],
-        without_witness=settings["no-witness"],
-    )
-    return configcheck.with_notes(config, more)
 
 
 def _collect(arguments: Sequence[str], environment: Mapping[str, str]) -> _Settings:
