@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import pytest
 from google.protobuf.message import Message
@@ -21,13 +21,6 @@ from twofold.testing.fakes_front import (
 )
 
 Reply = TypeVar("Reply", bound=Message)
-
-
-class Opened(Protocol):
-    """A stream and its handler."""
-
-    stream: FakeStream
-    handler: StreamHandler
 
 
 class Wire:

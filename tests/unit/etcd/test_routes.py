@@ -1,0 +1,58 @@
+"""Which paths are served."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from twofold.etcd.routes import build_routes
+from twofold.proto import rpc_pb2
+from twofold.testing.fakes_facade import FakeFacade
+
+Wire = Any
+
+UNSUPPORTED = {
+    "RangeStream",
+    "MemberAdd",
+    "MemberRemove",
+    "MemberUpdate",
+    "MemberPromote",
+    "Snapshot",
+    "Downgrade",
+}
+
+
+@pytest.mark.parametrize("service", ["KV", "Watch", "Lease", "Cluster", "Maintenance"])
+def test_every_method_is_served_but_those_known_to_be_unsupported(service: str) -> None:
+    routes = build_routes(FakeFacade())
+    served = {*routes.unary, *routes.streams}
+    methods = rpc_pb2.DESCRIPTOR.services_by_name[service].methods_by_name
+    missing = {
+        name for name in methods if f"/etcdserverpb.{service}/{name}" not in served
+    }
+    assert missing <= UNSUPPORTED
+
+
+def test_auth_is_not_served() -> None:
+    assert not [path for path in build_routes(FakeFacade()).unary if "Auth" in path]
+
+
+def test_the_monitoring_port_serves_no_keys(wire: Wire) -> None:
+    monitoring = wire.services.monitoring
+    assert not monitoring.unary
+    assert not monitoring.streams
+    assert monitoring.http is wire.services.routes.http
+
+
+def test_facts_count_watches_and_traffic(wire: Wire) -> None:
+    stream, handler = wire.open("/etcdserverpb.Watch/Watch")
+    create = rpc_pb2.WatchCreateRequest(key=b"k")
+    request = rpc_pb2.WatchRequest(create_request=create)
+    handler.message(request.SerializeToString())
+    wire.services.traffic = lambda: (5, 6)
+    facts = wire.services.facts()
+    assert (facts.watchers, facts.watch_streams) == (1, 1)
+    assert (facts.client_bytes_received, facts.client_bytes_sent) == (5, 6)
+    assert facts.peers == (("b1", False),)
+    assert stream.alive
