@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from twofold.base.ids import MemberId
-from twofold.peer import frames
+from twofold.peer import frames, heartbeat
 from twofold.peer.errors import FrameInvalid
-from twofold.peer.frames import FrameReader, Hello
+from twofold.peer.frames import FrameKind, FrameReader, Hello
 
 MINE = Hello(cluster_id=7, member_id=MemberId(1), incarnation=11, boot_id=21)
 THEIRS = Hello(cluster_id=7, member_id=MemberId(2), incarnation=12, boot_id=22)
@@ -68,3 +70,14 @@ def test_the_reason_names_what_does_not_match(
     reason = frames.judge_hello(MINE, theirs, MemberId(2))
     assert words in reason
     assert bool(reason) == bool(words)
+
+
+def test_the_documented_vectors() -> None:
+    root = Path(__file__).parents[3]
+    text = (root / "docs" / "formats" / "peer.md").read_text()
+    blocks = re.findall(r"(?:^    [0-9a-f]+\n)+", text, re.MULTILINE)
+    beat = heartbeat.Heartbeat(MINE, 3, 4)
+    assert [bytes.fromhex("".join(block.split())) for block in blocks] == [
+        frames.seal(FrameKind.HELLO, frames.encode_hello(MINE)),
+        heartbeat.encode(beat),
+    ]
