@@ -193,7 +193,7 @@ def main() -> None:
         tables = asyncio.run(_measure(options, running))
         if OURS in running:
             counts = [
-                member.metric("twofold_witness_operations") or 0.0
+                member.metric("twofold_witness_operations_total") or 0.0
                 for member in running[OURS].members
             ]
             say(f"witness operations since each member's last start: {counts}")

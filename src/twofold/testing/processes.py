@@ -318,9 +318,20 @@ class Cluster:
 
     kind: str
     members: list[Member]
+    preparation: list[str] = field(default_factory=list)
 
     def start(self) -> None:
-        """Start all and wait until each is healthy."""
+        """Prepare what they need, start all, wait until each is healthy.
+
+        Raises:
+            ProcessFailed: one ended or took too long; or the preparation failed.
+        """
+        if self.preparation:
+            done = subprocess.run(  # noqa: S603 - only tests name it
+                self.preparation, capture_output=True, text=True, check=False
+            )
+            if done.returncode != 0:
+                raise ProcessFailed(f"{self.preparation}: {done.stderr}")
         for member in self.members:
             member.start()
         for member in self.members:
@@ -384,13 +395,19 @@ def twofold_cluster(
     flags: Sequence[str] = (),
 ) -> Cluster:
     """Members of twofold with a witness in ``folder/witness``, not started yet."""
-    command = [str(Path(sys.executable).parent / "twofold"), "serve"]
+    program = str(Path(sys.executable).parent / "twofold")
+    witness = folder / "witness"
     extra = list(flags)
     if count > 1:
-        witness = folder / "witness"
         witness.mkdir(parents=True, exist_ok=True)
         extra += ["--witness", f"file://{witness}"]
-    return _cluster("twofold", command, folder, count, tls, machines, extra)
+    command = [program, "serve"]
+    cluster = _cluster("twofold", command, folder, count, tls, machines, extra)
+    if count > 1:
+        # An existing record is left alone, so this may run at every start.
+        cluster.preparation = [program, "witness", "init", f"file://{witness}"]
+        cluster.preparation += ["--initial-cluster", _initial(cluster.members)]
+    return cluster
 
 
 def _cluster(
@@ -409,7 +426,7 @@ def _cluster(
         client_port, peer_port = ports[2 * number : 2 * number + 2]
         name = f"{'abcdefgh'[number]}"
         members.append(Member(name, host, client_port, peer_port, folder, tls))
-    initial = ",".join(f"{member.name}={member.peer_url}" for member in members)
+    initial = _initial(members)
     for number, member in enumerate(members):
         full = [*command, *_member_flags(member, initial), *flags]
         if machines:
@@ -417,6 +434,10 @@ def _cluster(
         log = folder / f"{member.name}.log"
         member.program = Program(full, log, {"PYTHONUNBUFFERED": "1"})
     return Cluster(kind, members)
+
+
+def _initial(members: Sequence[Member]) -> str:
+    return ",".join(f"{member.name}={member.peer_url}" for member in members)
 
 
 def _member_flags(member: Member, initial: str) -> list[str]:
