@@ -29,8 +29,9 @@ class WitnessBackend(Protocol):
         Publishing the very same bytes again is no second writer: it confirms
         the first, which is how an unknown outcome is settled.
 
-        Shape: ``version`` = the loaded version + 1, or 1 when there is none;
-        no two callers ever publish equal bytes, since each has its nonce.
+        Shape: ``version`` = the loaded version + 1, or 1 when there is none; the
+        one before it must still be there as it was loaded, else False; no two
+        callers ever publish equal bytes, since each has its nonce.
 
         Returns:
             True: our bytes are durable and newest. False: load and judge again.

@@ -15,7 +15,7 @@ from contextlib import suppress
 from twofold.base.errors import Failure
 from twofold.raft.types import ClaimStatus
 from twofold.witness.backends.directory import open_directory
-from twofold.witness.errors import WitnessUnreachable
+from twofold.witness.errors import PublishUnknown, WitnessUnreachable
 from twofold.witness.port import Stored, WitnessBackend
 from twofold.witness.session import Answer, Session
 from twofold.witness.url import directory_of
@@ -49,7 +49,11 @@ class LazyBackend:
 
     def publish(self, data: bytes, version: int) -> bool:
         """Open if need be, and publish."""
-        return self._open().publish(data, version)
+        try:
+            return self._open().publish(data, version)
+        except (WitnessUnreachable, PublishUnknown):
+            self._opened = None
+            raise
 
     def prune(self) -> None:
         """Prune, if it is open."""

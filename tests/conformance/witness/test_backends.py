@@ -122,10 +122,34 @@ def test_the_same_bytes_again_are_confirmed(
 def test_a_lower_version_than_the_newest_is_refused(
     backend: WitnessBackend, make: Make
 ) -> None:
-    newest = make(5)
-    assert backend.publish(newest, 5)
+    published = [make(version) for version in range(1, 6)]
+    for version, data in enumerate(published, 1):
+        assert backend.publish(data, version)
     assert not backend.publish(make(3), 3)
-    assert backend.load() == Stored(newest, 5)
+    assert backend.load() == Stored(published[-1], 5)
+
+
+def test_a_version_without_the_one_before_it_is_refused(
+    backend: WitnessBackend, make: Make
+) -> None:
+    # What an unmounted share uncovers, or a medium that went back in time.
+    assert not backend.publish(make(2), 2)
+    assert backend.load() is None
+    first = make(1)
+    assert backend.publish(first, 1)
+    assert not backend.publish(make(3), 3)
+    assert backend.load() == Stored(first, 1)
+
+
+def test_a_version_after_another_than_was_loaded_is_refused(
+    method: str, tmp_path: Path, make: Make
+) -> None:
+    backend = BACKENDS[method](Files(tmp_path))
+    assert backend.publish(make(1), 1)
+    (tmp_path / name_of(1)).write_bytes(make(1))
+    assert not backend.publish(make(2), 2)
+    backend.load()
+    assert backend.publish(make(2), 2)
 
 
 def test_pruning_keeps_the_newest_32(backend: WitnessBackend, make: Make) -> None:

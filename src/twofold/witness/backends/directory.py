@@ -52,13 +52,14 @@ def open_directory(
     """
     files = files or Files(directory)
     try:
-        if not directory.is_dir():
-            raise WitnessUnreachable(f"{directory} is not a directory (not mounted?)")
-        if read_only or _is_exclusive(files, files.link):
-            return ShareBackend(files)
-        one_kernel = (kind or mount_of(directory).kind) in _ONE_KERNEL
-        if one_kernel and _is_exclusive(files, files.rename_exclusive):
-            return RenameBackend(files)
+        with files:
+            if read_only or _is_exclusive(files, files.link):
+                return ShareBackend(files)
+            one_kernel = (kind or mount_of(directory).kind) in _ONE_KERNEL
+            if one_kernel and _is_exclusive(files, files.rename_exclusive):
+                return RenameBackend(files)
+    except FileNotFoundError as error:
+        raise WitnessUnreachable(f"{directory} is not there (not mounted?)") from error
     except OSError as error:
         raise WitnessUnreachable(f"{directory}: {error.strerror or error}") from error
     return CreateBackend(files)

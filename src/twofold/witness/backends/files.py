@@ -10,25 +10,38 @@ import errno
 import os
 from pathlib import Path
 
-_AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
 _READ_BYTES_MAX = 4096
 
 
 class Files:
-    """Names in one directory. Raises OSError, nothing else."""
+    """Names in one directory, used as ``with files:``. Raises only OSError.
+
+    Between enter and exit everything goes through one handle, hence to one
+    medium, even if the mount goes away and uncovers a local directory.
+    """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self._at = -1
+
+    def __enter__(self) -> Files:
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        self._at = os.open(self.directory, flags)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        handle, self._at = self._at, -1
+        os.close(handle)
 
     def names(self) -> list[str]:
         """List the directory."""
-        return [path.name for path in self.directory.iterdir()]
+        return os.listdir(self._at)  # noqa: PTH208 (pathlib knows no handles)
 
     def read(self, name: str) -> bytes | None:
         """Read a small file; None if there is no such name."""
         try:
-            descriptor = os.open(self.directory / name, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._at)
         except FileNotFoundError:
             return None
         try:
@@ -39,7 +52,7 @@ class Files:
     def create(self, name: str) -> int:
         """Create a file that must not exist; the caller closes it."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        return os.open(self.directory / name, flags, 0o644)
+        return os.open(name, flags, 0o644, dir_fd=self._at)
 
     def write(self, descriptor: int, data: bytes) -> None:
         """Write all of ``data`` in one call, or fail."""
@@ -54,7 +67,7 @@ class Files:
     def sync_name(self, name: str) -> None:
         """Make the content of a file that somebody else opened durable."""
         # For writing: some file systems sync nothing on a read-only handle.
-        descriptor = os.open(self.directory / name, os.O_WRONLY | os.O_CLOEXEC)
+        descriptor = os.open(name, os.O_WRONLY | os.O_CLOEXEC, dir_fd=self._at)
         try:
             os.fsync(descriptor)
         finally:
@@ -66,16 +79,17 @@ class Files:
 
     def link(self, source: str, target: str) -> None:
         """Give a file a second name that must not exist."""
-        (self.directory / target).hardlink_to(self.directory / source)
+        at = self._at
+        os.link(source, target, src_dir_fd=at, dst_dir_fd=at, follow_symlinks=False)
 
     def rename_exclusive(self, source: str, target: str) -> None:
         """Rename to a name that must not exist, in one step."""
         libc = ctypes.CDLL(None, use_errno=True)
         renamed = libc.renameat2(
-            _AT_FDCWD,
-            os.fsencode(self.directory / source),
-            _AT_FDCWD,
-            os.fsencode(self.directory / target),
+            self._at,
+            os.fsencode(source),
+            self._at,
+            os.fsencode(target),
             _RENAME_NOREPLACE,
         )
         if renamed != 0:
@@ -84,16 +98,16 @@ class Files:
 
     def unlink(self, name: str) -> None:
         """Remove a name; one that is gone already is fine."""
-        (self.directory / name).unlink(missing_ok=True)
+        try:
+            os.unlink(name, dir_fd=self._at)
+        except FileNotFoundError:
+            return
 
     def sync_directory(self) -> None:
         """Make the names durable."""
-        descriptor = os.open(self.directory, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            os.fsync(descriptor)
+            os.fsync(self._at)
         except OSError as error:
             # Some file systems cannot sync a directory and need not.
             if error.errno != errno.EINVAL:
                 raise
-        finally:
-            os.close(descriptor)

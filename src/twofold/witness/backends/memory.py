@@ -25,7 +25,8 @@ class MemoryBackend:
     def publish(self, data: bytes, version: int) -> bool:
         """Create ``version`` unless it, or a higher one, is there."""
         with self._lock:
-            if self.versions and max(self.versions) > version:
+            newest = max(self.versions, default=0)
+            if newest > version or (version > 1 and version - 1 not in self.versions):
                 return False
             return self.versions.setdefault(version, data) == data
 

@@ -35,21 +35,25 @@ class NumberedFiles:
 
     def __init__(self, files: Files) -> None:
         self._files = files
+        self._known: Stored | None = None
 
     def load(self) -> Stored | None:
         """Read the newest version."""
-        try:
-            for _ in range(_LOAD_TRIES_MAX):
-                found = self._walk_up()
-                if found is None:
-                    return None
-                data, version = found
-                if data is not None and self._is_complete(data):
-                    return Stored(data, version)
-                # Pruned between listing and reading, or just being written.
-                time.sleep(_LOAD_PAUSE_S)
-        except OSError as error:
-            raise WitnessUnreachable(self._told(error)) from error
+        for _ in range(_LOAD_TRIES_MAX):
+            try:
+                with self._files:
+                    found = self._walk_up()
+            except OSError as error:
+                raise WitnessUnreachable(self._told(error)) from error
+            if found is None:
+                self._known = None
+                return None
+            data, version = found
+            if data is not None and self._is_complete(data):
+                self._known = Stored(data, version)
+                return self._known
+            # Pruned between listing and reading, or just being written.
+            time.sleep(_LOAD_PAUSE_S)
         if data is None:
             raise WitnessUnreachable("versions vanish faster than they can be read")
         raise RecordIncomplete(
@@ -60,21 +64,40 @@ class NumberedFiles:
     def publish(self, data: bytes, version: int) -> bool:
         """Create ``version``.
 
-        Cost: 2 fsyncs, 1 read, 1 listing.
+        Cost: 2 fsyncs, 2 reads, 1 listing.
         """
         draft = f"{version:0{_DIGITS}}.{os.urandom(8).hex()}.draft"
+        began = False
         try:
-            try:
-                self._write_draft(draft, data)
-            except OSError as error:
-                raise WitnessUnreachable(self._told(error)) from error
-            try:
-                return self._place_and_judge(draft, data, version)
-            except OSError as error:
+            with self._files:
+                if not self._follows(version):
+                    return False
+                try:
+                    self._write_draft(draft, data)
+                    began = True
+                    won = self._place_and_judge(draft, data, version)
+                finally:
+                    with suppress(OSError):
+                        self._files.unlink(draft)
+        except OSError as error:
+            if began:
                 raise PublishUnknown(version, self._told(error)) from error
-        finally:
-            with suppress(OSError):
-                self._files.unlink(draft)
+            raise WitnessUnreachable(self._told(error)) from error
+        if won:
+            self._known = Stored(data, version)
+        return won
+
+    def _follows(self, version: int) -> bool:
+        """Whether the medium still is the one that the caller has judged.
+
+        Otherwise a directory that an unmounted share uncovers, or a medium
+        that went back in time, would take the next version and call it won.
+        """
+        before = self._files.read(name_of(version - 1)) if version > 1 else None
+        if before is None:
+            return version == 1 and self._newest() <= 1
+        known = self._known
+        return known is None or known.version != version - 1 or known.data == before
 
     def _place_and_judge(self, draft: str, data: bytes, version: int) -> bool:
         target = name_of(version)
@@ -86,40 +109,44 @@ class NumberedFiles:
         # The content decides, not the call's answer: a client that lost the
         # first reply is told "exists" about its own success.
         there = self._files.read(target)
-        newest = self._newest()
-        if there is None and newest <= version:
+        if there is None and self._newest() <= version:
             raise PublishUnknown(version, "it is not there after placing it")
-        # A stalled member can re-create a number that was pruned meanwhile.
-        if there != data or newest != version:
+        if there != data:
             return False
         if existed:
             # An earlier try of ours put it there, and failed to say "durable".
             self._files.sync_name(target)
         self._files.sync_directory()
+        # A stalled member can re-create a number that was pruned meanwhile.
         return self._newest() == version
 
     def holds(self, data: bytes, version: int) -> bool:
         """Whether ``version`` is there with these bytes; for tests of a medium."""
         try:
-            return self._files.read(name_of(version)) == data
+            with self._files:
+                return self._files.read(name_of(version)) == data
         except OSError as error:
             raise WitnessUnreachable(self._told(error)) from error
 
     def prune(self) -> None:
         """Remove all but the newest 32 versions, and drafts of dead writers."""
         try:
-            names = self._files.names()
-            versions = sorted(filter(None, map(version_of, names)))
-            if len(versions) <= _PRUNE_ABOVE:
-                return
-            oldest_kept = versions[-KEPT_VERSIONS]
-            for name in names:
-                number = name[:_DIGITS]
-                ours = name.endswith((".st", ".draft")) and number.isdigit()
-                if ours and int(number) < oldest_kept:
-                    self._files.unlink(name)
+            with self._files:
+                self._prune()
         except OSError as error:
             raise WitnessUnreachable(self._told(error)) from error
+
+    def _prune(self) -> None:
+        names = self._files.names()
+        versions = sorted(filter(None, map(version_of, names)))
+        if len(versions) <= _PRUNE_ABOVE:
+            return
+        oldest_kept = versions[-KEPT_VERSIONS]
+        for name in names:
+            number = name[:_DIGITS]
+            ours = name.endswith((".st", ".draft")) and number.isdecimal()
+            if ours and int(number) < oldest_kept:
+                self._files.unlink(name)
 
     def _write_draft(self, draft: str, data: bytes) -> None:
         """Write the content durably under a name that nobody looks at."""
