@@ -40,9 +40,6 @@ class TlsConfig:
     client_cert_auth: bool = False
     client_cert_file: str = ""
     client_key_file: str = ""
-    crl_file: str = ""
-    allowed_cns: tuple[str, ...] = ()
-    allowed_hostnames: tuple[str, ...] = ()
     skip_client_san_verification: bool = False
 
     @property
@@ -77,9 +74,6 @@ class ServeConfig:
     bootstrap_alone: bool
     client_tls: TlsConfig
     peer_tls: TlsConfig
-    cipher_suites: tuple[str, ...]
-    tls_min_version: str
-    tls_max_version: str
     heartbeat_ms: int
     suspicion_ms: int
     election_timeout_ms: int
@@ -88,28 +82,12 @@ class ServeConfig:
     max_txn_ops: int
     max_request_bytes: int
     max_concurrent_streams: int
-    keepalive_min_time_ms: int
     keepalive_interval_ms: int
     keepalive_timeout_ms: int
-    strict_reconfig_check: bool
-    max_learners: int
     auto_compaction_period_ms: int
     auto_compaction_revisions: int
-    compaction_batch_limit: int
-    compaction_sleep_ms: int
     watch_progress_interval_ms: int
-    warning_apply_ms: int
-    warning_request_ms: int
-    enable_grpc_gateway: bool
-    cors: tuple[str, ...]
-    host_whitelist: tuple[str, ...]
-    auth_token: str
-    auth_token_ttl_s: int
-    bcrypt_cost: int
-    metrics: str
     log_level: str
-    log_format: str
-    log_outputs: tuple[str, ...]
     feature_gates: Mapping[str, bool] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     """Sentences for the log, once it exists."""
@@ -206,9 +184,6 @@ def _build(settings: _Settings) -> ServeConfig:
         bootstrap_alone=settings["bootstrap-alone"],
         client_tls=_tls(settings, ""),
         peer_tls=_tls(settings, "peer-"),
-        cipher_suites=settings["cipher-suites"],
-        tls_min_version=settings["tls-min-version"],
-        tls_max_version=settings["tls-max-version"],
         heartbeat_ms=max(HEARTBEAT_MIN_MS, settings["heartbeat-interval"] // 2),
         suspicion_ms=max(SUSPICION_MIN_MS, settings["election-timeout"] // 5),
         election_timeout_ms=settings["election-timeout"],
@@ -217,28 +192,12 @@ def _build(settings: _Settings) -> ServeConfig:
         max_txn_ops=settings["max-txn-ops"],
         max_request_bytes=settings["max-request-bytes"],
         max_concurrent_streams=settings["max-concurrent-streams"],
-        keepalive_min_time_ms=settings["grpc-keepalive-min-time"],
         keepalive_interval_ms=settings["grpc-keepalive-interval"],
         keepalive_timeout_ms=settings["grpc-keepalive-timeout"],
-        strict_reconfig_check=settings["strict-reconfig-check"],
-        max_learners=settings["max-learners"],
         auto_compaction_period_ms=period_ms,
         auto_compaction_revisions=revisions,
-        compaction_batch_limit=settings["compaction-batch-limit"],
-        compaction_sleep_ms=settings["compaction-sleep-interval"],
         watch_progress_interval_ms=settings["watch-progress-notify-interval"],
-        warning_apply_ms=settings["warning-apply-duration"],
-        warning_request_ms=settings["warning-unary-request-duration"],
-        enable_grpc_gateway=settings["enable-grpc-gateway"],
-        cors=settings["cors"],
-        host_whitelist=settings["host-whitelist"],
-        auth_token=settings["auth-token"],
-        auth_token_ttl_s=settings["auth-token-ttl"],
-        bcrypt_cost=settings["bcrypt-cost"],
-        metrics=settings["metrics"],
         log_level=settings["log-level"],
-        log_format=settings["log-format"],
-        log_outputs=settings["log-outputs"],
         feature_gates=_gates(settings),
         notes=tuple(settings.notes),
     )
@@ -304,7 +263,6 @@ def _advertise_client(settings: _Settings) -> tuple[str, ...]:
 
 
 def _tls(settings: _Settings, prefix: str) -> TlsConfig:
-    client = prefix == ""
     return TlsConfig(
         cert_file=settings[f"{prefix}cert-file"],
         key_file=settings[f"{prefix}key-file"],
@@ -312,12 +270,7 @@ def _tls(settings: _Settings, prefix: str) -> TlsConfig:
         client_cert_auth=settings[f"{prefix}client-cert-auth"],
         client_cert_file=settings[f"{prefix}client-cert-file"],
         client_key_file=settings[f"{prefix}client-key-file"],
-        crl_file=settings["client-crl-file" if client else "peer-crl-file"],
-        allowed_cns=() if client else settings["peer-cert-allowed-cn"],
-        allowed_hostnames=settings[
-            "client-cert-allowed-hostname" if client else "peer-cert-allowed-hostname"
-        ],
-        skip_client_san_verification=not client
+        skip_client_san_verification=bool(prefix)
         and settings["peer-skip-client-san-verification"],
     )
 
