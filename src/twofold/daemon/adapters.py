@@ -6,9 +6,9 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 
-from twofold.member.checkpoints import CheckpointMark
-from twofold.member.ports import ClaimDone, Ticket
-from twofold.raft.types import Claim, Entry, HardState, Index, Position
+from twofold.base.ids import Index
+from twofold.member.ports import CheckpointMark, ClaimDone, Ticket
+from twofold.raft.types import Claim, Entry, HardState, Position
 from twofold.store.wal.log import Wal
 from twofold.store.wal.writer import Durable, WalWriter
 from twofold.telemetry.metrics import Meter
@@ -64,11 +64,11 @@ class WalLog:
     def mark(
         self, index: Index, position: Position, token: object, *, reset: bool = False
     ) -> None:
-        """See member.checkpoints.MarkingLog."""
+        """See member.ports.LogPort."""
         self._writer.mark(index, position, token, reset=reset)
 
     def release(self, index: Index) -> None:
-        """See member.checkpoints.MarkingLog."""
+        """See member.ports.LogPort."""
         self._writer.release(index)
 
     def close(self) -> None:

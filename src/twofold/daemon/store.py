@@ -16,7 +16,7 @@ import structlog
 import uvloop
 
 from twofold.base.cluster_ids import cluster_id_of, member_id_of
-from twofold.base.errors import Refusal, TwofoldError
+from twofold.base.errors import TwofoldError
 from twofold.base.ids import MemberId
 from twofold.daemon.adapters import LoopClock, WalLog, WitnessGate
 from twofold.daemon.config import ServeConfig
@@ -37,6 +37,7 @@ from twofold.member.identity import (
     save_identity,
 )
 from twofold.member.member import LeaderUnknown, Member, MemberOptions
+from twofold.member.recovery import reconcile
 from twofold.peer.frames import Hello
 from twofold.peer.heartbeat import HeartbeatConfig, Heartbeats
 from twofold.peer.link import LinkConfig, PeerLink
@@ -171,12 +172,7 @@ class StoreServer:
         wal, restart = self._open_wal(config.wal_dir or self.directory / "wal")
         backend = LmdbBackend(self.directory / "store")
         applier = Applier(backend)
-        restart = replace(restart, applied=max(restart.applied, applier.applied_index))
-        if applier.applied_index < restart.snapshot_index:
-            raise Refusal(
-                f"the store stands at {applier.applied_index}, the log begins after"
-                f" {restart.snapshot_index}: the data directory is not whole"
-            )
+        restart = reconcile(wal, restart, applier.applied_index, applier.position)
         core_config = CoreConfig(
             member_id=MemberId(self.identity.member_id),
             incarnation=self.identity.incarnation,

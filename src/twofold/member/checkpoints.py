@@ -7,35 +7,15 @@ fewer pages are written twice, and the longer a restart takes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
 
 from twofold.base.errors import Failure
 from twofold.base.ids import Index
 from twofold.member.driver import Driver
+from twofold.member.ports import CheckpointMark, LogPort
 from twofold.raft.types import Applied, Compacted, Position
 
 PENDING_BYTES_MAX = 16 << 20
 ENTRIES_KEPT_MAX = 5_000
-
-
-@dataclass(frozen=True, slots=True)
-class CheckpointMark:
-    """Comes back from the log once the mark of a checkpoint is durable there."""
-
-    index: Index
-
-
-class MarkingLog(Protocol):
-    """What the checkpointer needs of the log's writer."""
-
-    def mark(
-        self, index: Index, position: Position, token: object, *, reset: bool = False
-    ) -> None:
-        """Note a durable checkpoint in the log."""
-
-    def release(self, index: Index) -> None:
-        """Delete what the log holds below a durable mark."""
 
 
 class Checkpointer:
@@ -48,7 +28,7 @@ class Checkpointer:
     def __init__(
         self,
         driver: Driver,
-        log: MarkingLog,
+        log: LogPort,
         hand_over: Callable[[Callable[[], None]], None],
         entries_max: int,
         age_max_ms: int,

@@ -13,7 +13,14 @@ from twofold.base.errors import Refusal
 from twofold.base.ids import Index
 from twofold.base.invariant import check
 from twofold.member.facade import ReadDone
-from twofold.member.ports import Clock, LinkPort, LogPort, Ticket, WitnessPort
+from twofold.member.ports import (
+    CheckpointMark,
+    Clock,
+    LinkPort,
+    LogPort,
+    Ticket,
+    WitnessPort,
+)
 from twofold.member.proposals import Proposals
 from twofold.member.reads import Reads
 from twofold.raft.core import Core
@@ -35,11 +42,13 @@ from twofold.raft.types import (
     ReadRequested,
     Received,
     Role,
+    SnapshotRestored,
     TimedOut,
     TransferRequested,
 )
 from twofold.store.apply.applier import Applier
 from twofold.store.apply.commands import unpack
+from twofold.store.backend.port import Backend
 
 Leadership = tuple[Role, int, int]
 
@@ -158,6 +167,17 @@ class Driver:
             self._release(ticket.messages, ticket)
         if self.proposals.waiting:
             self._propose()
+
+    def restored(self, backend: Backend) -> None:
+        """Go on with the leader's state, which ``backend`` holds durably.
+
+        A crash before the log's mark is durable is mended by `recovery`.
+        """
+        self.applier.restore(backend)
+        index, position = self.applied_index, self.applier.position
+        self.log.mark(index, position, CheckpointMark(index), reset=True)
+        self.step(SnapshotRestored(self.clock.now_ms(), index, position))
+        self.reads.advance(index)
 
     def transfer(self, done: ReadDone) -> None:
         """Hand leadership to the peer."""

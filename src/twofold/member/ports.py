@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from twofold.base.ids import Index
 from twofold.raft.types import (
     Claim,
     ClaimStatus,
@@ -13,6 +14,7 @@ from twofold.raft.types import (
     HardState,
     Message,
     OwnerView,
+    Position,
 )
 
 
@@ -26,6 +28,13 @@ class Ticket:
     hard_state: HardState | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class CheckpointMark:
+    """Comes back from the log once the mark of a checkpoint is durable there."""
+
+    index: Index
+
+
 class LogPort(Protocol):
     """The WAL: calls the driver's ``durable`` with the tickets, in order."""
 
@@ -37,6 +46,14 @@ class LogPort(Protocol):
         self, entries: Sequence[Entry], hard_state: HardState | None, ticket: Ticket
     ) -> None:
         """Write durably; never blocks."""
+
+    def mark(
+        self, index: Index, position: Position, token: object, *, reset: bool = False
+    ) -> None:
+        """Note, in order with the writes, that a durable state holds ``index``."""
+
+    def release(self, index: Index) -> None:
+        """Delete what the log holds below a durable mark."""
 
 
 class LinkPort(Protocol):

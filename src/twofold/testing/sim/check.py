@@ -102,13 +102,13 @@ def _check_real_time(answered: Iterable[Operation]) -> None:
     """Whatever began after another ended stands after it in the order."""
     events: list[tuple[int, int, Operation]] = []
     for operation in answered:
-        events.append((operation.start_us, 1, operation))
-        events.append((operation.end_us or 0, 0, operation))
+        events.append((operation.start_us, 0, operation))
+        events.append((operation.end_us or 0, 1, operation))
     events.sort(key=lambda event: event[:2])
     highest, floors = 0, dict[int, int]()
-    for _, is_start, operation in events:
+    for _, is_end, operation in events:
         revision = operation.revision or 0
-        if is_start:
+        if not is_end:
             floors[id(operation)] = highest
             continue
         floor = floors[id(operation)]

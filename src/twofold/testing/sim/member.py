@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Protocol
 
 from twofold.base.disk import DiskFailed
-from twofold.base.ids import MemberId
+from twofold.base.ids import Index, MemberId
+from twofold.member.checkpoints import Checkpointer
 from twofold.member.driver import Driver
-from twofold.member.ports import Ticket
+from twofold.member.ports import CheckpointMark, Ticket
 from twofold.member.recovery import reconcile
 from twofold.raft.core import Core
 from twofold.raft.types import (
@@ -21,11 +22,12 @@ from twofold.raft.types import (
     HardState,
     Message,
     PeerAlive,
-    SnapshotRestored,
+    Position,
 )
 from twofold.store.apply.applier import Applier
 from twofold.store.backend.memory import MemoryBackend
 from twofold.store.backend.memory import MemoryDisk as StateDisk
+from twofold.store.snap.applied import APPLIED, unpack_applied
 from twofold.store.wal.log import Wal
 from twofold.store.wal.records import WalMeta
 from twofold.testing.disk import MemoryDisk
@@ -52,10 +54,27 @@ class Network(Protocol):
 
 
 @dataclass(slots=True)
-class _Job:
+class _Write:
     entries: Sequence[Entry]
     hard_state: HardState | None
-    ticket: Ticket
+    token: object
+
+    def into(self, wal: Wal) -> None:
+        wal.append(self.entries, self.hard_state)
+
+
+@dataclass(slots=True)
+class _Mark:
+    index: Index
+    position: Position
+    reset: bool
+    token: object
+
+    def into(self, wal: Wal) -> None:
+        wal.mark(self.index, self.position, reset=self.reset)
+
+
+_Job = _Write | _Mark
 
 
 class SimLog:
@@ -64,6 +83,7 @@ class SimLog:
     def __init__(self, wal: Wal, machine: Machine) -> None:
         self.wal = wal
         self.on_tickets: Callable[[Sequence[Ticket]], None] = lambda _t: None
+        self.on_mark: Callable[[CheckpointMark], None] = lambda _m: None
         self._machine = machine
         self._waiting: list[_Job] = []
         self._writing: list[_Job] = []
@@ -77,9 +97,17 @@ class SimLog:
         self, entries: Sequence[Entry], hard_state: HardState | None, ticket: Ticket
     ) -> None:
         """See LogPort."""
-        self._waiting.append(_Job(tuple(entries), hard_state, ticket))
-        if not self._writing:
-            self._begin()
+        self._add(_Write(tuple(entries), hard_state, ticket))
+
+    def mark(
+        self, index: Index, position: Position, token: object, *, reset: bool = False
+    ) -> None:
+        """See LogPort."""
+        self._add(_Mark(index, position, reset, token))
+
+    def release(self, index: Index) -> None:
+        """See LogPort."""
+        self.wal.release(index)
 
     def tear(self) -> None:
         """The machine crashes now: any part of the running write may remain."""
@@ -87,6 +115,11 @@ class SimLog:
         disk.fail_at = disk.operations + rng.randint(1, 4)
         with suppress(DiskFailed):
             self._write()
+
+    def _add(self, job: _Job) -> None:
+        self._waiting.append(job)
+        if not self._writing:
+            self._begin()
 
     def _begin(self) -> None:
         self._writing, self._waiting = self._waiting, []
@@ -96,16 +129,19 @@ class SimLog:
     def _write(self) -> None:
         if self._writing:
             for job in self._writing:
-                self.wal.append(job.entries, job.hard_state)
+                job.into(self.wal)
             self.wal.sync()
 
     def _finish(self) -> None:
         self._write()
-        tickets = [job.ticket for job in self._writing]
+        tokens = [job.token for job in self._writing]
         self._writing = []
         if self._waiting:
             self._begin()
-        self.on_tickets(tickets)
+        self.on_tickets([token for token in tokens if isinstance(token, Ticket)])
+        for token in tokens:
+            if isinstance(token, CheckpointMark):
+                self.on_mark(token)
 
 
 class _Link:
@@ -142,6 +178,7 @@ class Machine:
     incarnation: int = 0
     driver: Driver | None = None
     log: SimLog | None = None
+    checkpointer: Checkpointer | None = None
     paused: bool = False
     sync_us: tuple[int, int] = (100, 2_000)
     boots: int = 0
@@ -205,6 +242,15 @@ class Machine:
             origin=self.rng.getrandbits(63) | 1,
         )
         self.log.on_tickets = self.driver.durable
+        self.checkpointer = Checkpointer(
+            self.driver,
+            self.log,
+            lambda callback: self.later(1_000, callback),
+            entries_max=1 << 40,
+            age_max_ms=1 << 40,
+            on_failure=lambda _failure: None,
+        )
+        self.log.on_mark = self.checkpointer.marked
         self.driver.on_send_snapshot = lambda: self.send_snapshot(self)
         self.later(self.rng.randint(1, _TICK_US), self._tick)
 
@@ -215,6 +261,7 @@ class Machine:
         self.disk.crash(self.rng)
         self.driver = None
         self.log = None
+        self.checkpointer = None
         self.paused = False
         self._held.clear()
 
@@ -235,42 +282,21 @@ class Machine:
         if self.driver is not None:
             self.driver.step(PeerAlive(self.now_ms()))
 
-    def install(self, state: StateDisk, then: Callable[[bool], None]) -> None:
-        """Put the leader's state in place of ours; a crash may come in between."""
-        driver, log = self.driver, self.log
-        if driver is None or log is None:
+    def install(self, state: StateDisk) -> None:
+        """Put the leader's state in place of ours, if it is newer."""
+        driver = self.driver
+        if driver is None:
             return
-        if log.busy:
-            self.later(1_000, lambda: self.install(state, then))
-            return
-        self.state = state
-        driver.applier.restore(MemoryBackend(state))
-        applier = driver.applier
-        index, position = applier.applied_index, applier.position
-
-        def mark() -> None:
-            if log.busy:
-                self.later(500, mark)
-                return
-            log.wal.mark(index, position, reset=True)
-            log.wal.sync()
-            driver.step(SnapshotRestored(self.now_ms(), index, position))
-            then(True)
-
-        self.later(self.rng.randint(1, 3_000), mark)
+        backend = MemoryBackend(state)
+        index, _ = unpack_applied(backend.metas().get(APPLIED))
+        if index > driver.applied_index:
+            self.state = state
+            driver.restored(backend)
 
     def checkpoint(self) -> None:
-        """Checkpoint the state machine and mark it in the log, if idle."""
-        driver, log = self.driver, self.log
-        if driver is None or log is None or log.busy or self.paused:
-            return
-        applier = driver.applier
-        index, position = applier.applied_index, applier.position
-        applier.backend.checkpoint(lambda _failure: None)
-        if index > log.wal.mark_index:
-            log.wal.mark(index, position)
-            log.wal.sync()
-            log.wal.release(index)
+        """Checkpoint the state machine now."""
+        if self.checkpointer is not None and not self.paused:
+            self.checkpointer.start()
 
     def _tick(self) -> None:
         if self.driver is not None:

@@ -27,8 +27,9 @@ from twofold.witness.record import Incarnation, encode, initial_record
 
 A, B = MemberId(1), MemberId(2)
 _KEYS = 4
-_FAULTS_US = 20_000_000
-_CALM_US = 20_000_000
+_WARM_US = 1_000_000
+_FAULTS_US = 8_000_000
+_CALM_US = 9_000_000
 _REQUEST_MS = 5_000
 
 
@@ -70,7 +71,8 @@ class SimNetwork:
                 sender.later(1, lambda: tell(False))
                 return
             world.marks.snapshots += 1
-            receiver.install(state, lambda ok: sender.later(500, lambda: tell(ok)))
+            receiver.install(state)
+            sender.later(500, lambda: tell(True))
 
         if sender.driver is not None:
             sender.driver.applier.backend.checkpoint(lambda _failure: None)
@@ -184,13 +186,13 @@ class World:
             machine.boot((A, B), self.trace)
         self._every(5_000, self.network.look)
         self._every(50_000, self._heartbeats)
-        self._every(self.rng.choice((3_000, 30_000)), self._request)
+        self._every(self.rng.choice((8_000, 60_000)), self._request)
         self._every(400_000, self._checkpoint)
-        self.time.run_until(2_000_000)
-        self._every(self.rng.choice((200_000, 700_000, 2_000_000)), self._fault)
-        self.time.run_until(2_000_000 + _FAULTS_US)
+        self.time.run_until(_WARM_US)
+        self._every(self.rng.choice((100_000, 400_000, 1_200_000)), self._fault)
+        self.time.run_until(_WARM_US + _FAULTS_US)
         self._heal()
-        self.time.run_until(2_000_000 + _FAULTS_US + _CALM_US)
+        self.time.run_until(_WARM_US + _FAULTS_US + _CALM_US)
         self._check_progress()
         check_history(self.operations, self._final())
         self.marks.late_landings = self.medium.late_landings
@@ -243,7 +245,7 @@ class World:
             machine.crash()
             if self.rng.random() < 0.7:
                 self.network.down(dead=self.rng.random() < 0.8)
-            back_us = self.rng.randint(10_000, 6_000_000)
+            back_us = self.rng.randint(10_000, 3_000_000)
             self.time.after(back_us, lambda: self._boot(machine))
 
     def _boot(self, machine: Machine) -> None:
@@ -342,7 +344,7 @@ class World:
             self.marks.takeovers += before is Mode.CLAIMING and mode is Mode.SOLO
 
     def _check_progress(self) -> None:
-        late = self.time.now_us - 10_000_000
+        late = self.time.now_us - 3_000_000
         for member in (A, B):
             done = any(
                 o.end_us is not None and o.start_us > late and o.member == member
