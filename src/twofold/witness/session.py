@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TypeVar
 
-from twofold.base.errors import InvariantError
+from twofold.base.errors import Failure, InvariantError
 from twofold.base.ids import MemberId, Revision
 from twofold.base.invariant import check
 from twofold.raft.types import Claim, ClaimAnswered, ClaimStatus, OwnerView, Position
@@ -110,7 +110,7 @@ _R = TypeVar("_R")
 Steps = Generator[Load | Publish, Stored | bool | None, _R]
 
 
-class _UnusableError(Exception):
+class _UnusableError(Failure):
     """Carries the trouble from where it is found to the answer."""
 
     def __init__(self, trouble: Trouble, reason: str) -> None:
