@@ -6,11 +6,14 @@ not synced, tears writes and fails on demand. Every call may raise OSError.
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Protocol
 
 from twofold.base.errors import Failure
+
+_CANNOT_ALLOCATE = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
 
 class DiskFailed(Failure):
@@ -100,7 +103,14 @@ class RealFile:
 
     def reserve(self, at: int, size: int) -> None:
         """Allocate blocks, so that syncs need not store a new size each time."""
-        os.posix_fallocate(self._descriptor, at, size)
+        try:
+            os.posix_fallocate(self._descriptor, at, size)
+        except OSError as error:
+            if error.errno not in _CANNOT_ALLOCATE:
+                raise
+            # Slower syncs and a late "disk full" there, but no less durable.
+            if os.fstat(self._descriptor).st_size < at + size:
+                os.ftruncate(self._descriptor, at + size)
 
     def truncate(self, size: int) -> None:
         """Cut off, or extend by zeros."""

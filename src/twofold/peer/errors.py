@@ -1,22 +1,17 @@
 """What can go wrong between the two members.
 
-TwofoldError
-├── PeerRefused     one side does not accept the other; needs an operator
-└── Failure
-    ├── FrameInvalid    bytes that are no frame or message of this protocol
-    ├── LinkDown        the peer is not connected; nothing was sent
-    ├── RequestFailed   the peer answered with an error
-    ├── RequestLost     no answer: it may or may not have been carried out
-    └── SnapshotFailed  a snapshot did not get through; send it again
+Failure
+├── FrameInvalid     bytes that are no frame or message of this protocol
+├── LinkDown         the peer is not connected; nothing was sent
+├── RequestFailed    the peer answered with an error
+├── SnapshotFailed   a snapshot did not get through; send it again
+└── OutcomeUnknown
+    └── RequestLost  no answer: it may or may not have been carried out
 """
 
 from __future__ import annotations
 
-from twofold.base.errors import Failure, OutcomeUnknown, Refusal
-
-
-class PeerRefused(Refusal):
-    """The other side is not who it must be, or speaks another protocol."""
+from twofold.base.errors import Failure, OutcomeUnknown
 
 
 class FrameInvalid(Failure):

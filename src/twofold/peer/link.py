@@ -127,7 +127,9 @@ class PeerLink:
         if self._server is not None:
             self._server.close()
         await self._tasks.close()
-        for connection in [*self._others, *filter(None, [self._live])]:
+        connections = [*self._others, *filter(None, [self._live])]
+        self._live = None
+        for connection in connections:
             connection.close("this member stops")
         self._requests.lose()
 
@@ -184,8 +186,9 @@ class PeerLink:
 
     def opened(self, connection: PeerConnection) -> None:
         """See ConnectionOwner."""
+        strangers = sum(not other.dialed for other in self._others)
         self._others.add(connection)
-        if self._stopping or len(self._others) > _STRANGERS_MAX:
+        if self._stopping or (not connection.dialed and strangers >= _STRANGERS_MAX):
             connection.abort()
         elif not connection.dialed:
             # The peer lives: what we dial next should not wait a second.

@@ -18,6 +18,7 @@ from twofold.peer.errors import LinkDown, RequestFailed, RequestLost
 from twofold.peer.frames import FrameKind, Hello
 from twofold.peer.link import LinkConfig, PeerLink
 from twofold.peer.requests import AnswerDone
+from twofold.peer.snapshots import CHUNK_BYTES, SnapshotReceiver, SnapshotSender
 from twofold.raft.types import (
     Append,
     Entry,
@@ -51,6 +52,7 @@ class Events:
         self.log: list[tuple[str, object]] = []
         self.news = asyncio.Event()
         self.reason = ""
+        self.take: Callable[[int, bytes], None] | None = None
         self.answer: Callable[[int, bytes, AnswerDone], None] | None = None
 
     def note(self, what: str, value: object) -> None:
@@ -82,7 +84,10 @@ class Events:
         self.note("messages", messages)
 
     def on_frame(self, kind: int, body: bytes) -> None:
-        self.note("frame", (kind, body))
+        if self.take is not None:
+            self.take(kind, body)
+        else:
+            self.note("frame", (kind, body))
 
     def on_request(self, method: int, body: bytes, done: AnswerDone) -> None:
         self.note("request", (method, body))
@@ -319,6 +324,21 @@ def test_strangers_are_turned_away() -> None:
     run(test())
 
 
+def test_a_crowd_of_silent_strangers_does_not_keep_the_peer_out() -> None:
+    async def test() -> None:
+        pair = Pair()
+        await pair.links[0].start()
+        port = pair.links[0].port
+        crowd = [await asyncio.open_connection(HOST, port) for _ in range(20)]
+        await pair.links[1].start()
+        await asyncio.gather(*(events.until("up") for events in pair.events))
+        for _, writer in crowd:
+            writer.close()
+        await pair.stop()
+
+    run(test())
+
+
 def test_requests_are_answered_refused_and_lost() -> None:
     async def test() -> None:
         pair = Pair(request_timeout_ms=60)
@@ -385,6 +405,44 @@ def test_large_frames_pass() -> None:
         body = bytes(range(256)) * (1 << 15)
         pair.links[0].forward(body)
         assert await pair.events[1].until("frame") == (FrameKind.FORWARD, body)
+        await pair.stop()
+
+    run(test())
+
+
+def test_a_snapshot_passes_between_messages() -> None:
+    class Sink:
+        def __init__(self) -> None:
+            self.size = 0
+
+        def write(self, chunk: bytes) -> None:
+            self.size += len(chunk)
+
+        def finish(self) -> None:
+            self.size = -self.size
+
+        def abort(self) -> None:
+            self.size = 0
+
+    async def test() -> None:
+        pair = Pair()
+        await pair.start()
+        a, b = pair.links
+        sink = Sink()
+        sender = SnapshotSender(a.send_frame)
+        receiver = SnapshotReceiver(
+            b.send_frame, lambda meta: sink, lambda meta: None, lambda reason: None
+        )
+        pair.events[0].take = sender.received
+        pair.events[1].take = receiver.received
+        chunks = (bytes(CHUNK_BYTES) for _ in range(40))
+        sending = asyncio.ensure_future(sender.send(b"meta", chunks))
+        for n in range(20):
+            a.send([TimeoutNow(Term(n))])
+            await pair.events[1].until("messages", n + 1)
+        await sending
+        assert sink.size == -40 * CHUNK_BYTES
+        receiver.close()
         await pair.stop()
 
     run(test())
