@@ -15,15 +15,13 @@ from twofold.etcd.codec import delete_reply, put_reply, range_reply, txn_reply
 from twofold.etcd.context import Context, fail, refuse, succeed
 from twofold.etcd.errors import BAD_REQUEST, TABLE, RequestRefused
 from twofold.etcd.front.port import Call
-from twofold.etcd.quota import put_cost, txn_cost
+from twofold.etcd.quota import put_cost
 from twofold.etcd.validate import (
     check_delete,
     check_put,
     check_range,
     check_size,
     check_txn,
-    txn_is_read_only,
-    txn_is_serializable,
 )
 from twofold.proto import rpc_pb2
 from twofold.store.apply.commands import CommandKind
@@ -199,7 +197,7 @@ class KvService:
         context = self._context
         try:
             request = rpc_pb2.TxnRequest.FromString(body)
-            check_txn(request, context.options.txn_ops_max)
+            shape = check_txn(request, context.options.txn_ops_max)
             check_size(body, context.options.request_bytes_max)
         except DecodeError:
             fail(call, counts, BAD_REQUEST)
@@ -209,14 +207,13 @@ class KvService:
             return
         facade = context.facade
         timeout_ms = context.timeout_ms(call)
-        if not txn_is_read_only(request):
-            cost = txn_cost(request)
-            if cost and facade.quota_exceeded(cost):
+        if not shape.read_only:
+            if shape.cost_bytes and facade.quota_exceeded(shape.cost_bytes):
                 fail(call, counts, TABLE["NO_SPACE"])
                 return
             done = partial(self._txn_done, call)
             facade.propose(CommandKind.TXN, body, done, timeout_ms)
-        elif txn_is_serializable(request):
+        elif shape.serializable:
             self._read_txn(call, request, None)
         else:
             facade.confirm_read(partial(self._read_txn, call, request), timeout_ms)

@@ -8,8 +8,10 @@ Source: etcd ``server/etcdserver/api/v3rpc/key.go``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from twofold.etcd.errors import RequestRefused
+from twofold.etcd.quota import put_cost
 from twofold.proto import rpc_pb2
 
 LEASE_TTL_MAX_S = 9_000_000_000
@@ -53,40 +55,81 @@ def check_size(body: bytes, bytes_max: int) -> None:
         raise RequestRefused("REQUEST_TOO_LARGE")
 
 
-def check_txn(request: rpc_pb2.TxnRequest, ops_max: int = TXN_OPS_MAX) -> None:
-    """Sizes and operations at every level, then keys that are written twice."""
-    _check_txn_ops(request, ops_max)
-    _check_writes(request.success)
-    _check_writes(request.failure)
+class TxnShape(NamedTuple):
+    """What the checks learn of a txn on the way.
+
+    ``read_only``: only ranges in both branches; a nested txn counts as a write.
+    ``serializable``: there are ranges, and each asks for local state. A txn of
+    compares alone says nothing about it: then freshness is confirmed.
+    ``cost_bytes``: of the dearer branch against the quota, 0 if nothing is put.
+    """
+
+    read_only: bool
+    serializable: bool
+    cost_bytes: int
 
 
-def _check_txn_ops(request: rpc_pb2.TxnRequest, ops_max: int) -> None:
-    compare, success, failure = request.compare, request.success, request.failure
-    count = max(len(compare), len(success), len(failure))
+def check_txn(request: rpc_pb2.TxnRequest, ops_max: int = TXN_OPS_MAX) -> TxnShape:
+    """Sizes and operations at every level, and keys that are written twice.
+
+    Cost: one pass over the operations; a second where several may clash.
+    """
+    success, failure = list(request.success), list(request.failure)
+    shape = _check_ops(request.compare, success, failure, ops_max)
+    for branch in (success, failure):
+        if len(branch) > 1 or (branch and branch[0].HasField("request_txn")):
+            _check_writes(branch)
+    return shape
+
+
+def _check_ops(
+    compares: Sequence[rpc_pb2.Compare],
+    success: list[rpc_pb2.RequestOp],
+    failure: list[rpc_pb2.RequestOp],
+    ops_max: int,
+) -> TxnShape:
+    count = max(len(compares), len(success), len(failure))
     if count > ops_max:
         raise RequestRefused("TOO_MANY_OPS")
-    for one in compare:
-        if not one.key:
+    for compare in compares:
+        if not compare.key:
             raise RequestRefused("EMPTY_KEY")
     # A nested txn may only use what its parents have left of the limit.
-    for op in success:
-        _check_op(op, ops_max - count)
-    for op in failure:
-        _check_op(op, ops_max - count)
+    first = _check_branch(success, ops_max - count)
+    second = _check_branch(failure, ops_max - count)
+    return TxnShape(
+        first.read_only and second.read_only,
+        first.serializable and second.serializable and bool(success or failure),
+        max(first.cost_bytes, second.cost_bytes),
+    )
 
 
-def _check_op(op: rpc_pb2.RequestOp, ops_max: int) -> None:
-    which = op.WhichOneof("request")
-    if which == "request_put":
-        check_put(op.request_put)
-    elif which == "request_range":
-        check_range(op.request_range)
-    elif which == "request_delete_range":
-        check_delete(op.request_delete_range)
-    elif which == "request_txn":
-        _check_txn_ops(op.request_txn, ops_max)
-    else:
-        raise RequestRefused("KEY_NOT_FOUND")
+def _check_branch(ops: list[rpc_pb2.RequestOp], ops_max: int) -> TxnShape:
+    read_only = serializable = True
+    cost_bytes = 0
+    for op in ops:
+        which = op.WhichOneof("request")
+        if which == "request_range":
+            ranged = op.request_range
+            check_range(ranged)
+            serializable = serializable and ranged.serializable
+            continue
+        read_only = False
+        if which == "request_put":
+            put = op.request_put
+            check_put(put)
+            cost_bytes += put_cost(put)
+        elif which == "request_delete_range":
+            check_delete(op.request_delete_range)
+        elif which == "request_txn":
+            txn = op.request_txn
+            nested = _check_ops(
+                txn.compare, list(txn.success), list(txn.failure), ops_max
+            )
+            cost_bytes += nested.cost_bytes
+        else:
+            raise RequestRefused("KEY_NOT_FOUND")
+    return TxnShape(read_only, serializable, cost_bytes)
 
 
 class _Deletes:
@@ -120,13 +163,6 @@ def _check_writes(ops: Sequence[rpc_pb2.RequestOp]) -> tuple[set[bytes], _Delete
     puts: set[bytes] = set()
     deletes = _Deletes()
     kinds = [op.WhichOneof("request") for op in ops]
-    if len(ops) < 2 and "request_txn" not in kinds:
-        # The common case, one operation, cannot clash with anything.
-        if kinds == ["request_put"]:
-            puts.add(ops[0].request_put.key)
-        elif kinds == ["request_delete_range"]:
-            deletes.add(ops[0].request_delete_range)
-        return puts, deletes
     for op, kind in zip(ops, kinds, strict=True):
         if kind == "request_delete_range":
             deletes.add(op.request_delete_range)
@@ -150,25 +186,3 @@ def _refuse_clash(keys: Iterable[bytes], puts: set[bytes], deletes: _Deletes) ->
     for key in keys:
         if key in puts or deletes.holds(key):
             raise RequestRefused("DUPLICATE_KEY")
-
-
-def txn_is_read_only(request: rpc_pb2.TxnRequest) -> bool:
-    """Only ranges in both branches; a nested txn counts as a write."""
-    return all(
-        op.WhichOneof("request") == "request_range"
-        for branch in (request.success, request.failure)
-        for op in branch
-    )
-
-
-def txn_is_serializable(request: rpc_pb2.TxnRequest) -> bool:
-    """Every range of a read-only txn asks for local state.
-
-    A txn of compares alone says nothing about it: then freshness is confirmed.
-    """
-    ranges = [
-        op.request_range
-        for branch in (request.success, request.failure)
-        for op in branch
-    ]
-    return bool(ranges) and all(one.serializable for one in ranges)

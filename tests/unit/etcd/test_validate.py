@@ -120,12 +120,28 @@ def test_a_nested_txn_gets_what_its_parent_left() -> None:
 
 
 def test_a_nested_txn_counts_as_a_write() -> None:
-    assert validate.txn_is_read_only(of(get(b"k")))
-    assert not validate.txn_is_read_only(of(nest([get(b"k")])))
-    assert not validate.txn_is_read_only(rpc_pb2.TxnRequest(failure=[put(b"k")]))
+    assert validate.check_txn(of(get(b"k"))).read_only
+    assert not validate.check_txn(of(nest([get(b"k")]))).read_only
+    assert not validate.check_txn(rpc_pb2.TxnRequest(failure=[put(b"k")])).read_only
 
 
 def test_a_txn_is_serializable_only_if_every_range_is() -> None:
-    assert validate.txn_is_serializable(of(get(b"k", True)))
-    assert not validate.txn_is_serializable(of(get(b"k", True), get(b"k")))
-    assert not validate.txn_is_serializable(rpc_pb2.TxnRequest())
+    local, fresh = get(b"k", True), get(b"k")
+    assert validate.check_txn(of(local)).serializable
+    assert not validate.check_txn(of(local, fresh)).serializable
+    both = rpc_pb2.TxnRequest(success=[local], failure=[fresh])
+    assert not validate.check_txn(both).serializable
+    assert not validate.check_txn(rpc_pb2.TxnRequest()).serializable
+
+
+def test_a_txn_costs_its_dearer_branch() -> None:
+    request = rpc_pb2.TxnRequest(success=[put(b"a")], failure=[put(b"a"), put(b"b")])
+    assert validate.check_txn(request).cost_bytes == 2 * 257
+
+
+def test_a_nested_txn_costs_too() -> None:
+    assert validate.check_txn(of(nest([put(b"a")]), put(b"b"))).cost_bytes == 2 * 257
+
+
+def test_deleting_and_reading_cost_nothing() -> None:
+    assert validate.check_txn(of(delete(b"a"), get(b"b"))).cost_bytes == 0
