@@ -29,6 +29,9 @@ class SnapshotFrames(Protocol):
     def frame(self, kind: int, body: bytes) -> None:
         """One frame, in order."""
 
+    def lose(self) -> None:
+        """The link is gone."""
+
 
 @dataclass(slots=True)
 class PeerEvents:
@@ -70,6 +73,8 @@ class PeerEvents:
     def on_disconnected(self, dead: bool) -> None:
         """See LinkEvents."""
         log.warning("peer disconnected", process_gone=dead, leaving=self.leaving)
+        if self.snapshots is not None:
+            self.snapshots.lose()
         self.driver.disconnected(dead or self.leaving)
 
     def on_messages(self, messages: list[Message]) -> None:

@@ -18,9 +18,11 @@ import uvloop
 from twofold.base.cluster_ids import cluster_id_of, member_id_of
 from twofold.base.errors import TwofoldError
 from twofold.base.ids import MemberId
+from twofold.base.tasks import Supervisor
 from twofold.daemon.adapters import LoopClock, WalLog, WitnessGate
 from twofold.daemon.config import ServeConfig
 from twofold.daemon.peering import PeerEvents, host_and_port, peer_contexts
+from twofold.daemon.snapshots import Snapshots
 from twofold.etcd.context import WireOptions
 from twofold.etcd.front.port import Limits
 from twofold.etcd.front.server import Front
@@ -46,6 +48,7 @@ from twofold.raft.core import Core
 from twofold.raft.types import (
     NO_MEMBER,
     CoreConfig,
+    Mode,
     PeerAlive,
     RecordSeen,
     Restart,
@@ -105,7 +108,10 @@ class StoreServer:
         self.witness = self._witness()
         self.link: PeerLink | None = None
         self.heartbeats: Heartbeats | None = None
+        self.snapshots: Snapshots | None = None
+        self.tasks = Supervisor(self._crashed)
         self._heard_ms = 0
+        self._mode: Mode | None = None
         self.log, self.driver = self._driver()
         self.member = self._member()
         self.checkpointer = Checkpointer(
@@ -295,6 +301,9 @@ class StoreServer:
             await self.link.stop()
         if self.heartbeats is not None:
             self.heartbeats.stop()
+        await self.tasks.close()
+        if self.snapshots is not None:
+            self.snapshots.close()
         if self.witness is not None:
             await self.witness.close()
         if not self._exit_code:
@@ -347,6 +356,15 @@ class StoreServer:
         )
         self.link = PeerLink(link_config, events, self._crashed)
         self.driver.link = self.link
+        self.snapshots = Snapshots(
+            self.directory / "store",
+            self.driver,
+            self.checkpointer,
+            self.link,
+            self.tasks,
+        )
+        events.snapshots = self.snapshots
+        self.driver.on_send_snapshot = self.snapshots.send
         self.heartbeats = Heartbeats(
             HeartbeatConfig(
                 hello=hello,
@@ -417,6 +435,25 @@ class StoreServer:
                 self.driver.step(PeerAlive(self.driver.clock.now_ms()))
         self.driver.tick()
         self.member.compact()
+        self._watch_mode()
+
+    def _watch_mode(self) -> None:
+        """Tell the log when and why the way to commit changes."""
+        mode = self.driver.core.mode
+        if mode is self._mode:
+            return
+        self._mode = mode
+        status = self.driver.core.status()
+        facts = {
+            "mode": mode.value,
+            "leader": f"{status.leader:x}",
+            "term": status.term,
+            "revision": self.member.store.current_revision,
+        }
+        if status.reason:
+            facts["reason"] = status.reason
+        tell = log.error if mode is Mode.REFUSED else log.info
+        tell("mode changed", **facts)
 
     def _housekeep(self) -> None:
         self.member.housekeep()

@@ -65,12 +65,17 @@ class Checkpointer:
         """
         driver = self._driver
         index, position = driver.applied_index, driver.applier.position
+        backend = driver.applier.backend
 
-        def done(failure: Failure | None) -> None:
-            self._hand_over(lambda: self._finish(index, position, failure, then))
+        def finish(failure: Failure | None) -> None:
+            # A snapshot of the leader may have replaced the state meanwhile.
+            if driver.applier.backend is backend:
+                self._finish(index, position, failure, then)
 
         self._last_ms = driver.clock.now_ms()
-        return driver.applier.backend.checkpoint(done)
+        return backend.checkpoint(
+            lambda failure: self._hand_over(lambda: finish(failure))
+        )
 
     def marked(self, mark: CheckpointMark) -> None:
         """The log knows of the checkpoint: forget what lies before it."""

@@ -78,7 +78,7 @@ class Member:
         self._ask = ask
         self._published = False
         self._alarm_pending = False
-        self.witness_reachable = lambda: False
+        self.witness_reachable: Callable[[], bool] = lambda: False
         driver.on_leadership = self._leadership
         driver.on_applied = self._applied
         driver.applier.lessor.on_granted = self._lease_granted
