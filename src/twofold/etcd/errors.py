@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from twofold.base.errors import Failure, OutcomeUnknown, Refusal, TwofoldError
 from twofold.member.facade import ReadTimedOut, Stopping, TooManyRequests
+from twofold.member.member import LeaderUnknown
 from twofold.store.apply.outcomes import ApplyRefused
 
 
@@ -149,6 +150,8 @@ def status_of(error: TwofoldError) -> Status:
         return TABLE["TOO_MANY_REQUESTS"]
     if isinstance(error, Stopping):
         return TABLE["STOPPED"]
+    if isinstance(error, LeaderUnknown):
+        return TABLE["NO_LEADER"]
     text = str(error) or type(error).__name__
     if isinstance(error, Failure) and error.retry:
         # Clients go on with leases and watches after this code only.

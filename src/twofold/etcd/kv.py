@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 from twofold.base.errors import TwofoldError
 from twofold.etcd.codec import delete_reply, put_reply, range_reply, txn_reply
 from twofold.etcd.context import Context, fail, refuse, succeed
-from twofold.etcd.errors import BAD_REQUEST, TABLE, RequestRefused
+from twofold.etcd.errors import BAD_REQUEST, TABLE, Code, RequestRefused
 from twofold.etcd.front.port import Call
 from twofold.etcd.quota import put_cost
 from twofold.etcd.validate import (
@@ -35,6 +35,8 @@ from twofold.store.apply.outcomes import (
 )
 
 PATH = "/etcdserverpb.KV/"
+_REMOVAL_POLL_MS = 20
+_REMOVAL_PATIENCE_MS = 60_000
 
 
 class KvService:
@@ -76,6 +78,10 @@ class KvService:
         counts = self._ranges
         if error is not None:
             refuse(call, counts, error)
+            return
+        if not call.alive:
+            # Nobody waits: a large list need not be read.
+            counts.fail(Code.CANCELED)
             return
         context = self._context
         store = context.facade.store
@@ -164,29 +170,46 @@ class KvService:
             refuse(call, self._deletes, outcome)
 
     def compact(self, call: Call, body: bytes) -> None:
-        """Compact: answered once decided; removal needs no waiting here.
-
-        ``physical`` promises that the removed revisions cannot come back, which
-        a decided compaction already does: they are never served again.
-        """
+        """Compact: answered once decided, or, if ``physical``, once removed."""
         counts = self._compactions
         counts.started += 1
         context = self._context
         try:
-            rpc_pb2.CompactionRequest.FromString(body)
+            request = rpc_pb2.CompactionRequest.FromString(body)
         except DecodeError:
             fail(call, counts, BAD_REQUEST)
             return
-        done = partial(self._compact_done, call)
+        done = partial(self._compact_done, call, request)
         kind = CommandKind.COMPACT
         context.facade.propose(kind, body, done, context.timeout_ms(call))
 
-    def _compact_done(self, call: Call, outcome: Outcome | TwofoldError) -> None:
-        if isinstance(outcome, CompactOutcome):
-            header = self._context.header(outcome.revision)
-            succeed(call, self._compactions, header)
-        elif isinstance(outcome, TwofoldError):
+    def _compact_done(
+        self,
+        call: Call,
+        request: rpc_pb2.CompactionRequest,
+        outcome: Outcome | TwofoldError,
+    ) -> None:
+        if isinstance(outcome, TwofoldError):
             refuse(call, self._compactions, outcome)
+        elif isinstance(outcome, CompactOutcome):
+            header = self._context.header(outcome.revision)
+            if request.physical:
+                patience_ms = call.timeout_ms or _REMOVAL_PATIENCE_MS
+                self._await_removal(call, request.revision, header, patience_ms)
+            else:
+                succeed(call, self._compactions, header)
+
+    def _await_removal(
+        self, call: Call, revision: int, header: bytes, patience_ms: int
+    ) -> None:
+        if self._context.facade.store.finished_compact_revision >= revision:
+            succeed(call, self._compactions, header)
+        elif patience_ms <= 0:
+            fail(call, self._compactions, TABLE["TIMEOUT"])
+        elif call.alive:
+            patience_ms -= _REMOVAL_POLL_MS
+            again = partial(self._await_removal, call, revision, header, patience_ms)
+            self._context.later(_REMOVAL_POLL_MS, again)
 
     # ---- transactions
 

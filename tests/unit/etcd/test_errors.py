@@ -10,6 +10,7 @@ from twofold.member.facade import (
     Stopping,
     TooManyRequests,
 )
+from twofold.member.member import LeaderUnknown
 from twofold.store.apply.outcomes import ApplyRefused
 
 
@@ -46,6 +47,7 @@ def test_table(name: str, code: int, text: str) -> None:
         (ReadTimedOut("late"), "etcdserver: request timed out"),
         (TooManyRequests("full"), "etcdserver: too many requests"),
         (Stopping("bye"), "etcdserver: server stopped"),
+        (LeaderUnknown("it has moved"), "etcdserver: no leader"),
     ],
 )
 def test_failures_have_etcds_text(error: TwofoldError, text: str) -> None:

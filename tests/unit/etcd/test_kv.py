@@ -240,6 +240,26 @@ def test_compact_refusals(wire: Wire) -> None:
     assert wire.error(COMPACT, future) == TABLE["FUTURE_REVISION"]
 
 
+def test_a_physical_compaction_waits_for_the_removal(wire: Wire) -> None:
+    wire.put(b"k")
+    wire.put(b"k")
+    request = rpc_pb2.CompactionRequest(revision=3, physical=True)
+    call = wire.call(COMPACT, request)
+    wire.timers.advance(1_000)
+    assert call.alive
+    wire.facade.store.compact_step(1_000)
+    wire.timers.advance(100)
+    assert rpc_pb2.CompactionResponse.FromString(call.answer).header.revision == 3
+
+
+def test_a_physical_compaction_waits_as_long_as_the_client(wire: Wire) -> None:
+    wire.put(b"k")
+    request = rpc_pb2.CompactionRequest(revision=2, physical=True)
+    call = wire.call(COMPACT, request, timeout_ms=100)
+    wire.timers.advance(200)
+    assert call.status == TABLE["TIMEOUT"]
+
+
 # ---- txn
 
 
