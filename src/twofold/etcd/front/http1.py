@@ -150,6 +150,7 @@ class Http1Connection(TransportPeer, Protocol):
         self._is_over = False
         self._is_draining = False
         self._is_held = False
+        self._is_blocked = False
         self._is_advancing = False
         self._quiet_s = 0
         self._busy_s = 0
@@ -170,7 +171,7 @@ class Http1Connection(TransportPeer, Protocol):
     def _advance(self) -> None:
         self._is_advancing = True
         try:
-            while not self._is_serving and not self._is_over and self._step():
+            while not self._is_waiting() and not self._is_over and self._step():
                 pass
         except BadRequest as error:
             self._refuse(error.status)
@@ -178,10 +179,31 @@ class Http1Connection(TransportPeer, Protocol):
         finally:
             self._is_advancing = False
         # Pipelined requests wait in the buffer, and only so many.
-        is_full = self._is_serving and len(self._buffer) > self._limits.header_bytes_max
-        if is_full and not self._is_held and not self._is_over:
+        is_full = len(self._buffer) > self._limits.header_bytes_max
+        if is_full and self._is_waiting() and not self._is_held and not self._is_over:
             self._is_held = True
             self.transport.pause_reading()
+
+    def _is_waiting(self) -> bool:
+        return self._is_serving or self._is_blocked
+
+    def _go_on(self) -> None:
+        if self._is_held and not self._is_waiting():
+            self._is_held = False
+            self.transport.resume_reading()
+        # A handler that answers at once is called by the loop that goes on anyway.
+        if self._buffer and not self._is_advancing:
+            self._advance()
+
+    def pause_writing(self) -> None:
+        """The client does not read its responses: no more requests are served."""
+        self._is_blocked = True
+
+    def resume_writing(self) -> None:
+        """The client has read."""
+        self._is_blocked = False
+        if not self._is_over:
+            self._go_on()
 
     def _step(self) -> bool:
         """Get one step further; False if that needs more bytes."""
@@ -263,12 +285,7 @@ class Http1Connection(TransportPeer, Protocol):
         if not keeps_alive:
             self._close()
             return
-        if self._is_held:
-            self._is_held = False
-            self.transport.resume_reading()
-        # A handler that answers at once is called by the loop that goes on anyway.
-        if self._buffer and not self._is_advancing:
-            self._advance()
+        self._go_on()
 
     def _refuse(self, status: int) -> None:
         self._shared.counters.protocol_faults += 1
@@ -282,7 +299,7 @@ class Http1Connection(TransportPeer, Protocol):
 
     def _close(self) -> None:
         self._is_over = True
-        self._busy_s = 0
+        self._quiet_s = 0
         self.transport.close()
 
     def connection_lost(self, _exc: Exception | None) -> None:
@@ -295,18 +312,21 @@ class Http1Connection(TransportPeer, Protocol):
     def sweep(self) -> None:
         """Bound idle connections, slow requests and unread responses."""
         limits = self._limits
-        is_waiting = self._request is not None or bool(self._buffer)
-        self._busy_s = self._busy_s + 1 if is_waiting and not self._is_serving else 0
         self._quiet_s += 1
-        if self._is_over:
+        is_incomplete = self._request is not None or bool(self._buffer)
+        if self._is_over or self._is_blocked:
             if self._quiet_s > limits.write_stall_s:
                 self.transport.abort()
         elif self._is_serving:
-            self._quiet_s = 0
-        elif self._busy_s > limits.request_s:
-            self._refuse(408)
-        elif self._quiet_s > limits.http1_idle_s:
-            self._close()
+            self._quiet_s = self._busy_s = 0
+        elif is_incomplete:
+            self._busy_s += 1
+            if self._busy_s > limits.request_s:
+                self._refuse(408)
+        else:
+            self._busy_s = 0
+            if self._quiet_s > limits.http1_idle_s:
+                self._close()
 
     def drain(self) -> None:
         """Close after the request that is being served, if any."""

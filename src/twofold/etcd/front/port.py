@@ -7,7 +7,7 @@ leaves a handler ends the connection and reaches the loop's exception handler.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 CODE_OK = 0
@@ -205,4 +205,3 @@ class Counters:
     connections_accepted: int = 0
     connections_refused: int = 0
     protocol_faults: int = 0
-    tls_reload_failures: int = field(default=0)

@@ -405,9 +405,15 @@ class MessageStream(Exchange):
         self._handler.writable()
 
     def sweep(self) -> None:
-        """A stream may be idle and blocked for ever; once finished it may not."""
+        """A stream may be idle or blocked for ever, but not in mid-message."""
         if not self.alive:
             super().sweep()
+        elif self.partial is None:
+            self.quiet_s = 0
+        else:
+            self.quiet_s += 1
+            if self.quiet_s > self.limits.request_s:
+                self.time_out()
 
 
 class HttpExchange(Exchange):

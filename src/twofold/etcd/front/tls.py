@@ -37,7 +37,7 @@ class ReloadingContext:
         self._files = files
         self._report = report
         self._stamp = _stamp(files)
-        self._newest = _build(files)
+        self.newest = _build(files)
         self.context = _build(files)
         self.context.sni_callback = self._at_handshake
 
@@ -49,7 +49,7 @@ class ReloadingContext:
     ) -> None:
         # OpenSSL asks at every ClientHello, with a server name or without.
         self.refresh()
-        connection.context = self._newest
+        connection.context = self.newest
 
     def refresh(self) -> None:
         """Read the files again if they changed."""
@@ -59,7 +59,7 @@ class ReloadingContext:
                 return
             # Remembered first: a broken set is reported once, not per handshake.
             self._stamp = stamp
-            self._newest = _build(self._files)
+            self.newest = _build(self._files)
         except CertificateError as error:
             self._report(str(error))
 

@@ -461,6 +461,19 @@ def test_slow_peers_are_not_kept() -> None:
     assert _status(half_a_request, half_a_request.take(), 1) == "13"
 
 
+def test_a_stream_may_not_stop_in_mid_message() -> None:
+    server = _greeted(Limits(request_s=3))
+    recorder, _ = server.stream()
+    server.wire.feed(frames.frame(frames.DATA, 0, 1, message(b"abc")[:-1]))
+    server.wire.sweep(2)
+    server.wire.feed(frames.frame(frames.DATA, 0, 1, b"c"))
+    server.wire.sweep(20)
+    assert recorder.heard == ["opened", b"abc"]
+    server.wire.feed(frames.frame(frames.DATA, 0, 1, b"\x00"))
+    server.wire.sweep(5)
+    assert recorder.heard[-1] == "closed"
+
+
 def test_an_unanswered_call_and_an_idle_stream_may_wait_for_ever() -> None:
     server = _greeted(Limits(request_s=3, write_stall_s=3))
     server.wire.feed(server.wire.request(1, b"x"))

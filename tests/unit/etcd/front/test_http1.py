@@ -190,3 +190,21 @@ def test_an_answer_to_a_client_that_left_is_dropped() -> None:
     assert not server.requests[0].alive
     server.requests[0].respond(200, {}, b"")
     assert bytes(server.wire.transport.written) == b""
+
+
+def test_responses_nobody_reads_hold_up_the_next_requests() -> None:
+    server = Server(Limits(write_stall_s=3))
+    connection = server.wire.transport
+    server.ask(b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\n")
+    protocol = connection.protocol
+    assert protocol is not None
+    protocol.pause_writing()
+    server.ask(b"GET /2 HTTP/1.1\r\nHost: a\r\n\r\n" * 5000)
+    assert len(server.requests) == 1
+    assert not connection.reading
+    protocol.resume_writing()
+    assert len(server.requests) == 5001
+    assert connection.reading
+    protocol.pause_writing()
+    server.wire.sweep(5)
+    assert connection.is_aborted
