@@ -157,8 +157,3 @@ def status_of(error: TwofoldError) -> Status:
         # Clients go on with leases and watches after this code only.
         return Status(Code.UNAVAILABLE, f"etcdserver: {text}")
     return Status(Code.UNKNOWN, text)
-
-
-def unimplemented(what: str) -> Status:
-    """The status of a method that this server does not offer."""
-    return Status(Code.UNIMPLEMENTED, f"{what} is not supported by this server")

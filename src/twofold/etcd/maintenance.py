@@ -40,7 +40,8 @@ class MaintenanceService:
         options = context.options
         reply = rpc_pb2.StatusResponse(
             version=options.version,
-            dbSize=status.db_size,
+            # etcdctl divides by it.
+            dbSize=max(1, status.db_size, status.db_size_in_use),
             leader=status.core.leader,
             raftIndex=status.core.commit_index,
             raftTerm=status.core.term,

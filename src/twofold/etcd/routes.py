@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twofold.etcd import cluster, grpc_health, kv, lease, maintenance, watch
+from twofold.etcd import (
+    cluster,
+    grpc_health,
+    kv,
+    lease,
+    maintenance,
+    unsupported,
+    watch,
+)
 from twofold.etcd.cluster import ClusterService
 from twofold.etcd.context import Context, WireOptions
 from twofold.etcd.facts import facts_of
@@ -25,8 +33,8 @@ from twofold.telemetry.metrics import Facts, Meter
 class Services:
     """What serves one member's clients.
 
-    Paths that are not here, such as Auth, Lock, RangeStream or MemberAdd, the
-    front itself answers with Unimplemented.
+    Paths that are not here, such as those of Auth, Lock or RangeStream, the front
+    itself answers with Unimplemented.
     """
 
     def __init__(
@@ -48,6 +56,7 @@ class Services:
             for path, handler in _unary(context, leases).items()
         }
         unary[grpc_health.PATH + "Check"] = grpc_health.check
+        unary |= unsupported.unary_handlers(context)
         pages = HealthPages(context, Exposition(context.meter, self.facts).page)
         self.monitoring = Routes(unary={}, streams={}, http=pages)
         """For a port that only probes and Prometheus use."""
@@ -57,6 +66,7 @@ class Services:
                 watch.PATH: self.watches.watch,
                 lease.PATH + "LeaseKeepAlive": leases.keep_alive,
                 grpc_health.PATH + "Watch": HealthWatch,
+                **unsupported.stream_factories(),
             },
             http=pages,
         )
