@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import secrets
 import signal
 import ssl
@@ -16,7 +17,7 @@ import structlog
 import uvloop
 
 from twofold.base.cluster_ids import cluster_id_of, member_id_of
-from twofold.base.errors import TwofoldError
+from twofold.base.errors import InvariantError, TwofoldError
 from twofold.base.ids import MemberId
 from twofold.base.tasks import Supervisor
 from twofold.daemon.adapters import LoopClock, WalLog, WitnessGate
@@ -35,6 +36,7 @@ from twofold.member.identity import (
     ForeignData,
     Identity,
     load_identity,
+    lock_directory,
     new_identity,
     save_identity,
 )
@@ -98,11 +100,14 @@ class StoreServer:
     def __init__(self, config: ServeConfig) -> None:
         self.config = config
         self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(self._unhandled)
         self._stop = asyncio.Event()
         self._exit_code = 0
         self._timers: list[asyncio.TimerHandle] = []
         self.meter = Meter()
         self.directory = config.data_dir / "member"
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = lock_directory(self.directory)
         self.identity = self._identity()
         self.peer_id = self._peer_id()
         self.witness = self._witness()
@@ -133,10 +138,9 @@ class StoreServer:
         token = config.initial_cluster_token
         cluster_id = cluster_id_of(config.initial_cluster, token)
         member_id = member_id_of(config.initial_cluster[config.name], token)
-        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         identity = load_identity(self.directory)
         if identity is None:
-            if any(self.directory.iterdir()):
+            if any(path.name != "lock" for path in self.directory.iterdir()):
                 raise ForeignData(
                     f"{self.directory} is not empty and holds no data of twofold:"
                     " choose another --data-dir"
@@ -200,7 +204,9 @@ class StoreServer:
 
     def _open_wal(self, directory: Path) -> tuple[Wal, Restart]:
         identity = self.identity
-        if not directory.exists() or not any(directory.iterdir()):
+        has_store = (self.directory / "store").exists()
+        # Without a store, a log that a crash left half made holds nothing.
+        if not has_store and not any(directory.glob("*.wal")):
             meta = WalMeta(
                 identity.cluster_id,
                 MemberId(identity.member_id),
@@ -482,6 +488,21 @@ class StoreServer:
     def _crashed(self, name: str, error: BaseException) -> None:
         log.error("a task failed", task=name, error=repr(error))
         self._fatal()
+
+    def _unhandled(
+        self, _loop: asyncio.AbstractEventLoop, context: dict[str, object]
+    ) -> None:
+        """An exception left a callback: our own fault."""
+        error = context.get("exception")
+        log.error(
+            "internal error",
+            what=context.get("message"),
+            error=repr(error),
+            exc_info=error,
+        )
+        if isinstance(error, InvariantError) or self.driver.inside:
+            # Nothing more may be answered: the state is not what we think it is.
+            os._exit(1)
 
     def _fatal(self) -> None:
         self._exit_code = 1

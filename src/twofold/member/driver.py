@@ -86,6 +86,8 @@ class Driver:
         self.on_leadership: Callable[[Role], None] = lambda _role: None
         self.on_applied: Callable[[], None] = lambda: None
         self.on_send_snapshot: Callable[[], None] = lambda: None
+        self.inside = 0
+        """Steps under way; never 0 again once an exception has left one."""
         self.leader_changes = 0
         self.witness_operations = 0
         self._scheduled = False
@@ -96,8 +98,10 @@ class Driver:
 
     def step(self, event: Event) -> Effects:
         """Advance the core and carry out what it wants."""
+        self.inside += 1
         effects = self.core.step(event)
         self._carry_out(effects)
+        self.inside -= 1
         return effects
 
     def schedule(self) -> None:

@@ -6,6 +6,7 @@ the same name: the latter must neither vote nor count.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
@@ -15,6 +16,7 @@ from pathlib import Path
 from twofold.base.errors import Refusal
 
 _FILE = "identity.json"
+_LOCK = "lock"
 
 
 class ForeignData(Refusal):
@@ -71,6 +73,25 @@ def save_identity(directory: Path, identity: Identity) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+class InUse(Refusal):
+    """Another process runs on this data directory."""
+
+
+def lock_directory(directory: Path) -> int:
+    """Keep other processes out for as long as the returned descriptor is open.
+
+    Raises:
+        InUse: another process holds the directory.
+    """
+    descriptor = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise InUse(f"another process runs on {directory}: stop it first") from error
+    return descriptor
 
 
 def with_peer(identity: Identity, incarnation: int) -> Identity:
