@@ -85,7 +85,9 @@ def _consult_ms(state: State) -> int:
         + config.leader_first_ms
         + state.consult_jitter_ms
     )
-    return max(silent_ms, state.backoff.until_ms)
+    # However long the silence was, the pre-vote just sent may be answered.
+    asked_ms = state.asked_ms + config.heartbeat_ms
+    return max(silent_ms, asked_ms, state.backoff.until_ms)
 
 
 def lose_leader(state: State, out: Effects) -> None:
@@ -109,6 +111,7 @@ def _to_pre_vote(state: State) -> None:
     state.role = Role.FOLLOWER
     state.phase = Phase.PREVOTE
     state.forget_claim()
+    state.asked_ms = state.now_ms
     state.consult_jitter_ms = state.jitter()
     state.resend_ms = state.now_ms
 

@@ -205,6 +205,7 @@ class Core:
         state.election_ms = max(state.election_ms, now_ms + grace_ms)
         state.acknowledged_ms = max(state.acknowledged_ms, state.heard_ms)
         state.progress.moved_ms = max(state.progress.moved_ms, state.heard_ms)
+        state.commit_ms = max(state.commit_ms, state.heard_ms)
 
     def _dispatch(self, event: Event, out: Effects) -> None:
         state = self._state

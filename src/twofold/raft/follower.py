@@ -47,7 +47,8 @@ def become(state: State, term: Term, leader: MemberId, out: Effects) -> None:
     state.leader_solo = False
     state.election_ms = state.now_ms + wait_ms + state.jitter()
     if config.trace:
-        out.trace.append(f"follow {leader:x} in term {term}")
+        whom = f"follow {leader:x}" if leader else "no leader"
+        out.trace.append(f"{whom} in term {term}")
 
 
 def receive_append(state: State, message: Append, out: Effects) -> None:
@@ -131,8 +132,9 @@ def _reject(state: State, message: Append, out: Effects) -> None:
     else:
         hint = log.before_term(message.prev_index)
     hint = max(hint, state.commit)
-    if state.config.trace:
-        out.trace.append(f"no entry {message.prev_term}/{message.prev_index}: {hint}")
+    if state.config.trace and hint != state.traced_hint:
+        out.trace.append(f"lacks {message.prev_term}/{message.prev_index}: {hint}")
+        state.traced_hint = hint
     record = _record(state, message)
     out.messages.append(AppendReply(state.term, False, hint, message.round, record))
 

@@ -41,7 +41,7 @@ def become(state: State, mode: Mode, out: Effects) -> None:
     state.round = 0
     state.transfer_ms = 0
     now_ms = state.now_ms
-    state.acknowledged_ms = now_ms
+    state.acknowledged_ms = state.commit_ms = now_ms
     state.check_ms = now_ms + state.config.heartbeat_ms
     state.solo_ms = now_ms
     alone = mode is not Mode.PAIR
@@ -235,6 +235,7 @@ def advance(state: State, out: Effects) -> None:
         return
     first = state.commit < state.term_start
     state.commit = Index(index)
+    state.commit_ms = state.now_ms
     if state.config.trace:
         out.trace.append(f"commit {index}")
     if first:

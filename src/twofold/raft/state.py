@@ -70,7 +70,9 @@ class State:
         # Follower and candidate.
         self.election_ms = now_ms + config.follower_suspicion_ms + self.jitter()
         self.resend_ms = 0
+        self.asked_ms = now_ms
         self.consult_jitter_ms = 0
+        self.traced_hint = -1
         self.follower_reads = FollowerReads()
 
         # The witness.
@@ -94,6 +96,7 @@ class State:
         self.progress = Progress(config.append_bytes_max)
         self.reads = LeaderReads()
         self.acknowledged_ms = now_ms
+        self.commit_ms = now_ms
         self.healthy_ms: int | None = None
         self.solo_ms = 0
         self.hold_down = HoldDown(config.hold_down_ms, config.hold_down_max_ms)

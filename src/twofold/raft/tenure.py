@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from twofold.base.ids import Subterm
-from twofold.raft import epoch, follower, leader, quorum
+from twofold.raft import follower, leader, quorum
 from twofold.raft.state import SILENT_FACTOR, State
 from twofold.raft.types import (
     NO_MEMBER,
@@ -18,6 +18,10 @@ from twofold.raft.types import (
 
 STALL_FACTOR = 10
 """A peer that answers but stores nothing for so many suspicions is lost too."""
+
+START_FACTOR = 5
+"""So many suspicions may pass until a new leader's first commit: a peer that
+has much to catch up must not hold up writes."""
 
 TRANSFER_MS = 1_000
 """So long a hand-over may hold up writes."""
@@ -55,6 +59,8 @@ def deadline_ms(state: State) -> int:
 def _check(state: State, out: Effects) -> None:
     progress = state.progress
     progress.sample(state.log.last_index, state.now_ms)
+    if state.commit >= state.log.persisted:
+        state.commit_ms = state.now_ms
     if progress.snapshot and 0 < progress.snapshot_ms <= state.now_ms:
         progress.snapshot = False
     if state.transfer_ms:
@@ -76,8 +82,22 @@ def is_silent(state: State) -> bool:
         return True
     if now_ms - state.acknowledged_ms >= SILENT_FACTOR * limit_ms:
         return True
-    behind = state.progress.match < state.log.last_index
-    return behind and now_ms - state.progress.moved_ms >= STALL_FACTOR * limit_ms
+    return _stands_still(state)
+
+
+def _stands_still(state: State) -> bool:
+    progress, log = state.progress, state.log
+    if state.mode is Mode.SOLO:
+        since_ms, factor = progress.moved_ms, STALL_FACTOR
+        behind = progress.match < log.last_index
+    else:
+        since_ms = state.commit_ms
+        started = state.commit >= state.term_start
+        factor = STALL_FACTOR if started else START_FACTOR
+        # If our own disk is the slow one, the witness cannot help.
+        behind = max(progress.match, state.commit) < log.persisted
+    limit_ms = factor * state.config.leader_suspicion_ms
+    return behind and state.now_ms - since_ms >= limit_ms
 
 
 def heard(state: State) -> None:
@@ -249,7 +269,8 @@ def start_transfer(state: State, out: Effects) -> None:
 
 
 def _continue_transfer(state: State, out: Effects) -> None:
-    if state.now_ms >= state.transfer_ms or state.mode is not Mode.PAIR:
+    late = state.now_ms >= state.transfer_ms
+    if late or state.mode is not Mode.PAIR or is_silent(state):
         state.transfer_ms = 0
         return
     # Sent again with each heartbeat until the vote comes: it may be lost.
@@ -263,14 +284,5 @@ def is_promotable(state: State) -> bool:
     """Whether the peer's log is beyond whatever the witness may say of us."""
     pair = state.mode is Mode.PAIR or state.mode is Mode.CLAIMING
     known = state.highest_subterm == state.subterm
-    return pair and known and state.progress.match >= state.pair_from
-
-
-def may_lead_alone(state: State) -> bool:
-    """Whether the newest record that we know would let us lead alone."""
-    return state.record is not None and epoch.may_lead_alone(
-        state.record,
-        state.member_id,
-        state.config.incarnation,
-        state.log.last_position,
-    )
+    usable = pair and known and state.config.witness
+    return usable and state.progress.match >= state.pair_from

@@ -155,6 +155,7 @@ class World:
         self._order = 0
         self._context = 0
         self.started_ms = 0
+        self.stream_ms = 20
         self._floor: dict[int, int] = {}
         self.committed: dict[int, tuple[int, bytes]] = {}
         self.top = 0
@@ -424,7 +425,7 @@ class World:
             if sender.boot == boot and sender.core is not None:
                 self.step(sender, SnapshotSent(self.now_ms, ok))
 
-        self.later(20, arrive)
+        self.later(self.stream_ms, arrive)
 
     def _install(
         self, receiver: Member, applied: list[Entry], position: Position
@@ -621,6 +622,8 @@ def _command(world: World, line: str) -> None:
             world.read(number)
         case "compact":
             world.compact(number)
+        case "streaming":
+            world.stream_ms = int(words[0].removesuffix("ms"))
         case "status":
             _status(world)
         case "writes":
@@ -637,6 +640,8 @@ def _member_command(world: World, member: Member, name: str, words: list[str]) -
             world.step(member, StopRequested(world.now_ms))
         case "transfer":
             world.step(member, TransferRequested(world.now_ms))
+        case "disk":
+            member.disk_ms = int(words[0].removesuffix("ms"))
         case "pause" | "resume":
             member.paused = name == "pause"
         case "witness":
