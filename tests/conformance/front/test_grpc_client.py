@@ -14,8 +14,13 @@ import grpc
 import pytest
 import trustme
 
+from twofold.etcd.front.port import Call, Routes
 from twofold.etcd.front.tls import ReloadingContext, TlsFiles
-from twofold.testing.front_server import RunningFront, running_front
+from twofold.testing.front_server import (
+    RunningFront,
+    respond_with_body,
+    running_front,
+)
 
 _OPTIONS = [("grpc.max_receive_message_length", -1)]
 _MIB = 1 << 20
@@ -132,6 +137,39 @@ def test_a_graceful_stop_lets_calls_end() -> None:
         big.add_done_callback(lambda _future: started.set())
     assert started.wait(20)
     assert big.code() in (grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE)
+    channel.close()
+
+
+def test_a_graceful_stop_fails_no_call_that_was_served() -> None:
+    served: list[bytes] = []
+
+    def serve(call: Call, body: bytes) -> None:
+        served.append(body)
+        call.reply(body)
+
+    routes = Routes({"/test.Test/Echo": serve}, {}, respond_with_body)
+    with running_front(routes) as front:
+        channel = _channel(front)
+        _unary(channel, "Echo", b"connect")
+        answered: list[bytes] = []
+        failed: list[grpc.StatusCode] = []
+        started = threading.Event()
+
+        def ask() -> None:
+            while not failed:
+                try:
+                    answered.append(_method(channel, "Echo")(b"x", timeout=5))
+                except grpc.RpcError as error:
+                    failed.append(cast(grpc.Call, error).code())
+                started.set()
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        assert started.wait(5)
+    asking.join(10)
+    # Only the next connection is refused, and that is worth a retry.
+    assert failed == [grpc.StatusCode.UNAVAILABLE]
+    assert len(served) == 1 + len(answered)
     channel.close()
 
 

@@ -73,6 +73,7 @@ class Http2Connection(TransportPeer, Protocol):
         self._settings_seen = False
         self._is_over = False
         self._is_draining = False
+        self._is_settled = False  # draining, and takes no new streams any more
         self._last_stream_id = 0
         self._unacked_bytes = 0
         self._unacked_max = shared.limits.connection_window_bytes // 2
@@ -138,9 +139,6 @@ class Http2Connection(TransportPeer, Protocol):
         if self._rest:
             data = self._rest + data
             self._rest = b""
-        outbound = self.outbound
-        # Answers given meanwhile need no wake-up of their own.
-        outbound.dirty = True
         try:
             if self._preface_seen:
                 self._read_frames(data)
@@ -149,11 +147,13 @@ class Http2Connection(TransportPeer, Protocol):
         except ConnectionFault as fault:
             self._go_away(fault.code, fault.reason)
             return
-        if outbound.out or outbound.ready:
-            outbound.flush()
-        else:
-            outbound.dirty = False
-        self.close_if_drained()
+        outbound = self.outbound
+        if (outbound.out or outbound.ready) and not outbound.dirty:
+            # At the end of the turn: what the handlers planned goes first, so
+            # that the disk works while we write acknowledgements of pings.
+            outbound.mark_dirty()
+        if self._is_settled and not self._streams:
+            self._close()
 
     def _read_preface(self, data: bytes) -> None:
         preface = frames.PREFACE
@@ -318,7 +318,7 @@ class Http2Connection(TransportPeer, Protocol):
                 return
         if (
             len(self._streams) >= self._limits.streams_max
-            or self._is_draining
+            or self._is_settled
             or self.outbound.backlog_bytes > self._limits.reply_backlog_bytes_max
         ):
             self._fault_stream(stream_id, frames.REFUSED_STREAM)
@@ -478,21 +478,27 @@ class Http2Connection(TransportPeer, Protocol):
         self.transport.close()
 
     def drain(self) -> None:
-        """Take no new streams; close when the open ones have ended."""
+        """Ask the client for no new streams; close when the open ones have ended.
+
+        Those it sends before it hears of this are served (RFC 9113 §6.8).
+        """
         if self._is_over or self._is_draining:
             return
         self._is_draining = True
-        if not self._preface_seen:
-            self._close()
-            return
-        goaway = frames.goaway(self._last_stream_id, frames.NO_ERROR)
-        self.outbound.put(goaway)
-        if not self._streams:
+        if self._preface_seen:
+            self.outbound.put(frames.goaway(STREAM_ID_MASK, frames.NO_ERROR))
+        else:
             self._close()
 
     def close_if_drained(self) -> None:
-        """Close if draining and no stream is open any more."""
-        if self._is_draining and not self._is_over and not self._streams:
+        """To be called a moment after ``drain``, and again: close if all has ended."""
+        if not self._is_draining or self._is_over:
+            return
+        if not self._is_settled:
+            self._is_settled = True
+            goaway = frames.goaway(self._last_stream_id, frames.NO_ERROR)
+            self.outbound.put(goaway)
+        if not self._streams:
             self._close()
 
     def stream_count(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from twofold.etcd.front.errors import MalformedHead
 from twofold.etcd.front.hpack import Field
 from twofold.etcd.front.port import HttpHandler, StreamFactory, UnaryHandler
@@ -11,6 +13,8 @@ _FORBIDDEN = frozenset(
 ) | {b"upgrade"}
 _METADATA = frozenset((b"token", b"authorization", b"hasleader"))
 _PSEUDO = frozenset((b":method", b":scheme", b":path", b":authority"))
+_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
+_BAD_VALUE = re.compile(rb"[\x00\r\n]")
 _TIMEOUT_DIGITS_MAX = 8
 _NS_PER_UNIT = {
     ord("H"): 3_600_000_000_000,
@@ -82,6 +86,8 @@ def parse_head(fields: list[Field]) -> RequestHead:
     pseudo: dict[bytes, bytes] = {}
     in_pseudo = True
     for name, value in fields:
+        if _BAD_VALUE.search(value):
+            raise MalformedHead("malformed field value")
         if name[:1] == b":":
             if not in_pseudo or name in pseudo or name not in _PSEUDO:
                 raise MalformedHead("malformed request head")
@@ -120,7 +126,7 @@ def check_name(name: bytes) -> None:
 
     Raises: MalformedHead.
     """
-    if name in _FORBIDDEN or name != name.lower() or not name:
+    if name in _FORBIDDEN or _NAME.fullmatch(name) is None:
         raise MalformedHead("malformed request head")
 
 

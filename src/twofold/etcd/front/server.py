@@ -91,9 +91,9 @@ class Front:
             connection.drain()
         deadline = self._loop.time() + grace_s
         while shared.connections and self._loop.time() < deadline:
+            await asyncio.sleep(_DRAIN_POLL_S)
             for connection in list(shared.connections):
                 connection.close_if_drained()
-            await asyncio.sleep(_DRAIN_POLL_S)
         for connection in list(shared.connections):
             connection.stop()
         # One turn for the transports to close, so that handlers have heard of it.

@@ -504,8 +504,15 @@ def test_draining_lets_open_calls_end() -> None:
     connection.drain()
     wire.turns()
     assert _goaway_code(wire.take()) == frames.NO_ERROR
-    wire.feed(wire.request(3, b"late"))
-    assert _reset_code(wire.take(), 3) == frames.REFUSED_STREAM
+    # Sent before the client heard of it: served.
+    wire.feed(wire.request(3, b"crossing", path="/test.Test/Echo"))
+    assert data_of(wire.take(), 3) == message(b"crossing")
+    connection.close_if_drained()
+    wire.turns()
+    (goaway,) = wire.take()
+    assert goaway.payload[:4] == (3).to_bytes(4, "big")
+    wire.feed(wire.request(5, b"late"))
+    assert _reset_code(wire.take(), 5) == frames.REFUSED_STREAM
     server.calls[0][0].reply(b"done")
     connection.close_if_drained()
     assert data_of(wire.take(), 1) == message(b"done")
