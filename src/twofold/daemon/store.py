@@ -393,6 +393,7 @@ class StoreServer:
             streams_max=min(config.max_concurrent_streams, 1 << 20),
         )
         front = Front(self.services.routes, limits)
+        self.driver.after_turn = front.flush
         self.fronts.append(front)
         tls = self._client_tls()
         urls = (*config.listen_client_urls, *config.listen_client_http_urls)

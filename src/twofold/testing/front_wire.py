@@ -101,9 +101,10 @@ class FrontWire:
         self.decoder = Decoder()
 
     def feed(self, data: bytes) -> None:
-        """Bytes arrive."""
+        """Bytes arrive, and the loop's turn ends."""
         protocol = self.transport.protocol or self.sniffer
         protocol.data_received(data)
+        self.shared.flush()
 
     def turn(self) -> None:
         """The loop's turn ends; what that schedules waits for the next one."""
