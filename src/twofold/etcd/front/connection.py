@@ -333,9 +333,9 @@ class Http2Connection(TransportPeer, Protocol):
         else:
             exchange = HttpExchange(self.outbound, stream_id, head, self, self._limits)
         self._streams[stream_id] = exchange
+        exchange.half_closed = is_end
         exchange.open()
         if is_end:
-            exchange.half_closed = True
             exchange.take(b"", True)
 
     def _on_trailers(self, stream_id: int, block: bytes, is_end: bool) -> None:
@@ -390,6 +390,7 @@ class Http2Connection(TransportPeer, Protocol):
             return
         if len(payload) % 6:
             raise ConnectionFault(frames.FRAME_SIZE_ERROR, "SETTINGS cut short")
+        initial_window = self.outbound.initial_window
         for name, value in frames.SETTING.iter_unpack(payload):
             if name == frames.SETTING_ENABLE_PUSH:
                 if value > 1:
@@ -398,12 +399,14 @@ class Http2Connection(TransportPeer, Protocol):
                 if not FRAME_PAYLOAD_BYTES_MAX <= value <= 0xFF_FFFF:
                     raise ConnectionFault(PROTOCOL_ERROR, "bad MAX_FRAME_SIZE")
             elif name == frames.SETTING_INITIAL_WINDOW:
-                self._set_initial_window(value)
+                if value > WINDOW_MAX:
+                    raise ConnectionFault(frames.FLOW_CONTROL_ERROR, "window too large")
+                initial_window = value
+        # Once a frame, not once a setting: it visits every open stream.
+        self._set_initial_window(initial_window)
         self.outbound.out.append(frames.SETTINGS_ACK)
 
     def _set_initial_window(self, value: int) -> None:
-        if value > WINDOW_MAX:
-            raise ConnectionFault(frames.FLOW_CONTROL_ERROR, "window too large")
         outbound = self.outbound
         difference = value - outbound.initial_window
         outbound.initial_window = value

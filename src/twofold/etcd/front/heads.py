@@ -13,6 +13,7 @@ from twofold.etcd.front.requests import BAD_GRPC, GRPC, RequestHead, parse_head
 from twofold.etcd.front.shared import Shared
 
 _CACHE_COUNT_MAX = 64
+_CACHED_BLOCK_BYTES_MAX = 2048
 
 
 class Heads:
@@ -56,15 +57,17 @@ class Heads:
         if head is None:
             head = parse_head(fields)
             self._route(head)
-            if len(self._known) >= _CACHE_COUNT_MAX:
-                self._known.clear()
-            self._known[key] = head
+            if len(block) <= _CACHED_BLOCK_BYTES_MAX:
+                if len(self._known) >= _CACHE_COUNT_MAX:
+                    self._known.clear()
+                self._known[key] = head
         if timeout is not None:
             head = head.with_timeout(timeout)
             if head.timeout_is_bad and head.grpc == GRPC:
                 head.stream_factory = None
                 head.unary_handler = _malformed_timeout
-        if self._decoder.generation == generation:
+        is_repeatable = self._decoder.generation == generation
+        if is_repeatable and len(block) <= _CACHED_BLOCK_BYTES_MAX:
             if len(self.cache) >= _CACHE_COUNT_MAX:
                 self.cache.clear()
             self.cache[block] = head

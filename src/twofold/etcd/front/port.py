@@ -183,7 +183,7 @@ class Limits:
     write_buffer_bytes_max: int = 4 << 20
     resets_per_s: int = 5_000
     pings_per_s: int = 10_000
-    settings_per_s: int = 200
+    settings_per_s: int = 50
     faults_per_s: int = 1_000
     empty_frames_per_s: int = 10_000
     handshake_s: int = 10

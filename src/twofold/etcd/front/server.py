@@ -55,7 +55,8 @@ class Front:
                 raise BadListenUrl(f"{url}: https needs a certificate")
             server = await self._loop.create_server(
                 lambda: Sniffer(self._shared),
-                host,
+                # The loop keeps IPv6 sockets to IPv6; "::" means everything.
+                ["::", "0.0.0.0"] if host == "::" and port else host,  # noqa: S104
                 port,
                 backlog=_BACKLOG,
                 ssl=tls if is_tls else None,

@@ -317,7 +317,11 @@ class MessageStream(Exchange):
             if not self.alive:
                 return
             start = stop
-        self.partial = bytearray(data[start:]) if start < end else None
+        if start == end:
+            self.partial = None
+        elif start or self.partial is None:
+            # At most what this frame brought; a message in parts is not copied again.
+            self.partial = bytearray(data[start:])
         if is_end:
             self._client_ended()
 

@@ -83,7 +83,7 @@ def _build(files: TlsFiles) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["h2", "http/1.1"])
     # A resumed session would skip the check against a changed CA.
-    context.options |= ssl.OP_NO_TICKET
+    context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION
     context.num_tickets = 0
     if files.require_client_cert and files.ca is None:
         raise CertificateError("client certificates are required but no CA is given")

@@ -290,6 +290,15 @@ def test_a_stream_hears_everything_once_and_in_order() -> None:
     assert recorder.heard.count("closed") == 1
 
 
+def test_a_stream_message_may_come_in_any_number_of_parts() -> None:
+    server = _greeted()
+    recorder, _ = server.stream()
+    whole = message(b"a" * 3000) + message(b"") + message(b"b" * 10)
+    for i in range(0, len(whole), 7):
+        server.wire.feed(frames.frame(frames.DATA, 0, 1, whole[i : i + 7]))
+    assert recorder.heard == ["opened", b"a" * 3000, b"", b"b" * 10]
+
+
 def test_a_stream_that_ends_before_its_client_is_reset_kindly() -> None:
     server = _greeted()
     _, stream = server.stream()
@@ -383,6 +392,32 @@ def test_settings_must_come_first() -> None:
     wire = Server().wire
     wire.feed(frames.PREFACE + frames.frame(frames.PING, 0, 0, b"x" * 8))
     assert _goaway_code(wire.take()) == frames.PROTOCOL_ERROR
+
+
+def test_a_stream_ended_in_its_first_frame_is_half_closed_when_opened() -> None:
+    server = _greeted()
+    wire = server.wire
+    head = wire.request(1, None, path="/test.Test/Stream")
+    # END_STREAM on the HEADERS frame.
+    wire.feed(head[:4] + b"\x05" + head[5:])
+    recorder = server.recorders[0]
+    assert recorder.heard == ["opened", "half_closed"]
+    assert recorder.stream is not None
+    recorder.stream.finish()
+    wire.turns()
+    assert _reset_code(wire.take(), 1) is None
+
+
+def test_only_the_last_initial_window_of_a_frame_counts() -> None:
+    wire = _greeted().wire
+    values = [0, 1000, 0x7FFF_FFFF, 10]
+    settings = b"".join(frames.SETTING.pack(4, value) for value in values)
+    wire.feed(wire.request(1) + frames.frame(frames.SETTINGS, 0, 0, settings))
+    wire.feed(wire.request(3, b"x" * 100, path="/test.Test/Echo"))
+    assert len(data_of(wire.take(), 3)) == 10
+    too_large = frames.SETTING.pack(4, 0x8000_0000) + frames.SETTING.pack(4, 1)
+    wire.feed(frames.frame(frames.SETTINGS, 0, 0, too_large))
+    assert _goaway_code(wire.take()) == frames.FLOW_CONTROL_ERROR
 
 
 def test_pings_are_answered() -> None:

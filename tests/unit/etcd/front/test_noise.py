@@ -8,6 +8,26 @@ from twofold.etcd.front.port import Limits, Routes
 from twofold.testing.front_server import EchoStream
 from twofold.testing.front_wire import FrontWire, message
 
+
+class Whimsical(EchoStream):
+    """Does inside its callbacks what the messages say."""
+
+    def message(self, message: bytes) -> None:
+        stream = self._stream
+        for octet in message:
+            if octet % 5 == 0:
+                stream.send(b"x" * (octet * 100))
+            elif octet % 5 == 1:
+                stream.send([b"y"] * octet)
+            elif octet == 7:
+                stream.finish()
+            elif octet == 8:
+                stream.fail(octet, "as told")
+
+    def writable(self) -> None:
+        self._stream.send(b"z" * 20_000)
+
+
 _KIND = st.integers(0, 11)
 _STREAM = st.sampled_from([0, 1, 1, 3, 3, 5, 7, 0x7FFF_FFFF, 0xFFFF_FFFF])
 _PAYLOAD = st.one_of(
@@ -19,13 +39,18 @@ _FRAME = st.builds(frames.frame, _KIND, st.integers(0, 255), _STREAM, _PAYLOAD)
 _STEP = st.one_of(_FRAME, st.sampled_from(["call", "stream", "turn", "sweep"]))
 
 
+_LIMITS = Limits(
+    request_s=2, write_stall_s=2, backlog_high_bytes=30_000, backlog_low_bytes=5_000
+)
+
+
 def _wire() -> FrontWire:
     routes = Routes(
         {"/test.Test/Call": lambda call, body: call.reply(body * 2000)},
-        {"/test.Test/Stream": lambda _stream: EchoStream()},
+        {"/test.Test/Stream": lambda _stream: Whimsical()},
         lambda request: request.respond(200, {}, request.body),
     )
-    return FrontWire(routes, Limits(request_s=2, write_stall_s=2))
+    return FrontWire(routes, _LIMITS)
 
 
 @settings(max_examples=300, deadline=None)
@@ -45,7 +70,8 @@ def test_any_frames_are_answered_or_end_the_connection(
             wire.sweep()
         else:
             path = "/test.Test/Call" if step == "call" else "/test.Test/Stream"
-            wire.feed(wire.request(stream_id, b"x", path=path, is_end=False))
+            body = bytes(range(stream_id % 40))
+            wire.feed(wire.request(stream_id, body, path=path, is_end=False))
             stream_id += 2
     wire.turns()
     wire.take()
