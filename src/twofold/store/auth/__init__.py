@@ -1,0 +1,1 @@
+"""Users, roles and permissions: not there yet; its RPCs answer Unimplemented."""
