@@ -90,6 +90,7 @@ def _define_and_use(plane: ControlPlane) -> None:
 
 async def _under_faults(scene: Scene, plane: ControlPlane, faults: list[Fault]) -> None:
     for number, fault in enumerate(faults):
+        print(fault.__name__, flush=True)  # noqa: T201 - shown on failure
         breaking = asyncio.create_task(fault(scene, DOWN_S))
         await asyncio.sleep(0.2)
         await asyncio.to_thread(_scale, plane, 4 if number % 2 == 0 else 2)
@@ -110,9 +111,11 @@ def _scenario(scene: Scene, faults: list[Fault], folder: Path) -> None:
             asyncio.run(_under_faults(scene, plane, faults))
         finally:
             caller.stop()
-        print(  # noqa: T201 - shown with -s and on failure
-            f"{len(caller.calls)} calls, slowest {caller.slowest_s:.2f} s"
-        )
+            print(  # noqa: T201 - shown with -s and on failure
+                f"{len(caller.calls)} calls, slowest {caller.slowest_s:.2f} s",
+                *caller.failed(),
+                sep="\n",
+            )
         assert caller.failed() == []
         assert plane.dead() == []
         names = _must(plane, "get", "configmaps", "-o", "name").split()

@@ -21,9 +21,10 @@ Answer = TypeVar("Answer", bound=Message)
 _OPTIONS = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
-    # Tests measure gaps: no back-off between attempts to connect again.
+    # Tests measure gaps: hardly any back-off. The least is also the limit of
+    # one attempt to connect.
     ("grpc.initial_reconnect_backoff_ms", 20),
-    ("grpc.min_reconnect_backoff_ms", 20),
+    ("grpc.min_reconnect_backoff_ms", 500),
     ("grpc.max_reconnect_backoff_ms", 100),
     # Two clients are two connections, as they are from two machines.
     ("grpc.use_local_subchannel_pool", 1),
