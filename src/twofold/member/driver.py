@@ -214,6 +214,8 @@ class Driver:
     def _carry_out(self, effects: Effects) -> None:
         if effects.appends and self.link is not None:
             self.link.send(effects.appends)
+            # The peer's disk works while ours does.
+            self.link.flush()
         self._log(effects)
         if effects.committed:
             self._apply(effects.committed)

@@ -66,6 +66,9 @@ class LinkPort(Protocol):
     def send(self, messages: Sequence[Message]) -> None:
         """Send, or drop when down or congested: Raft sends again."""
 
+    def flush(self) -> None:
+        """Let go now of what was sent in this turn."""
+
     def forward(self, payload: bytes) -> None:
         """Hand packed commands to the leader."""
 

@@ -1,4 +1,9 @@
-"""The log's thread: gathers what arrives while the former sync runs."""
+"""The log's thread: gathers what arrives while the former sync runs.
+
+On a disk that syncs in a fraction of a millisecond, handing a small write to
+another thread and back costs more than the write: those are done at once, on
+the loop, for as long as the disk proves quick.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +23,32 @@ from twofold.store.wal.errors import WalStopped
 from twofold.store.wal.log import Wal, encode
 
 _T = TypeVar("_T")
+
+QUICK_SYNC_MS = 0.5
+"""Up to this mean, small writes are done on the loop."""
+SLOW_SYNC_MS = 3.0
+"""One sync as slow as this, and the thread does them all for a while."""
+SLOW_FOR_MS = 30_000
+SMALL_BYTES = 16 << 10
+_MEAN_WEIGHT = 1 / 16
+
+
+class Pace:
+    """How quick the disk has been of late; starts as slow, so it must prove it."""
+
+    def __init__(self) -> None:
+        self._mean_ms = 2 * QUICK_SYNC_MS
+        self._slow_until_ms = 0.0
+
+    def note(self, sync_ms: float, now_ms: float) -> None:
+        """A sync took ``sync_ms``."""
+        self._mean_ms += (sync_ms - self._mean_ms) * _MEAN_WEIGHT
+        if sync_ms >= SLOW_SYNC_MS:
+            self._slow_until_ms = now_ms + SLOW_FOR_MS
+
+    def is_quick(self, now_ms: float) -> bool:
+        """Whether the loop may wait for a sync."""
+        return self._mean_ms <= QUICK_SYNC_MS and now_ms >= self._slow_until_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +108,9 @@ class WalWriter:
         self._failed = False
         self._closed = False
         self._waiting = 0
+        self._with_thread = 0
+        """Jobs the thread has not finished: while there are any, it owns the log."""
+        self._pace = Pace()
         self._thread = threading.Thread(
             target=guarded(self._run, "wal", self._fail), name="wal", daemon=True
         )
@@ -103,8 +137,12 @@ class WalWriter:
         Raises:
             WalStopped: the log has failed or is closed.
         """
-        encoded = encode(entries, hard_state)
-        self._expect(_Append(entries, hard_state, encoded, token))
+        job = _Append(entries, hard_state, encode(entries, hard_state), token)
+        small = len(job.encoded) <= SMALL_BYTES
+        if small and not self._with_thread and self._pace.is_quick(_now_ms()):
+            self._write_here(job)
+        else:
+            self._expect(job)
 
     def mark(
         self, index: Index, position: Position, token: object, *, reset: bool = False
@@ -125,18 +163,43 @@ class WalWriter:
                 self._thread.join()
             self._wal.close()
 
+    def _write_here(self, job: _Append) -> None:
+        """Write and sync on the loop's thread; reported in its next turn."""
+        self._check_open()
+        self._waiting += 1
+        try:
+            self._wal.add(job.entries, job.hard_state, job.encoded)
+            durable = self._sync([job.token])
+        except TwofoldError as error:
+            self._failed = True
+            self._loop.call_soon(self._on_failure, error)
+            return
+        self._loop.call_soon(self._report, durable)
+
     def _expect(self, job: _Append | _Mark) -> None:
         self._put(job)
         self._waiting += 1
 
     def _report(self, durable: Durable) -> None:
         self._waiting -= len(durable.tokens)
+        self._pace.note(durable.sync_ms, _now_ms())
         self._on_durable(durable)
 
+    def _report_from_thread(self, durable: Durable) -> None:
+        self._done(len(durable.tokens))
+        self._report(durable)
+
+    def _done(self, count: int) -> None:
+        self._with_thread -= count
+
     def _put(self, job: _Job) -> None:
+        self._check_open()
+        self._with_thread += 1
+        self._jobs.put(job)
+
+    def _check_open(self) -> None:
         if self._failed or self._closed:
             raise WalStopped("the log takes nothing more")
-        self._jobs.put(job)
 
     def _run(self) -> None:
         while True:
@@ -170,14 +233,19 @@ class WalWriter:
                 case _Release(index):
                     release = index
         if tokens:
-            size = wal.buffered_bytes
-            started_ns = time.monotonic_ns()
-            wal.sync()
-            sync_ms = (time.monotonic_ns() - started_ns) / 1e6
-            self._call(self._report, Durable(tokens, sync_ms, size))
+            durable = self._sync(tokens)
+            self._call(self._report_from_thread, durable)
         if release is not None:
             # After the report: deleting must not hold up an acknowledgement.
             wal.release(release)
+        if len(jobs) > len(tokens):
+            self._call(self._done, len(jobs) - len(tokens))
+
+    def _sync(self, tokens: list[object]) -> Durable:
+        size = self._wal.buffered_bytes
+        started_ns = time.monotonic_ns()
+        self._wal.sync()
+        return Durable(tokens, (time.monotonic_ns() - started_ns) / 1e6, size)
 
     def _fail(self, _name: str, error: BaseException) -> None:
         self._failed = True
@@ -186,3 +254,7 @@ class WalWriter:
     def _call(self, callback: Callable[[_T], None], argument: _T) -> None:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(callback, argument)
+
+
+def _now_ms() -> float:
+    return time.monotonic_ns() / 1e6

@@ -156,6 +156,9 @@ class _Link:
     def send(self, messages: Sequence[Message]) -> None:
         self._network.send(self._sender, tuple(messages))
 
+    def flush(self) -> None:
+        """Nothing waits."""
+
     def forward(self, payload: bytes) -> None:
         self._network.forward(self._sender, payload)
 
