@@ -17,7 +17,7 @@ from twofold.raft.types import (
     StopRequested,
     TransferRequested,
 )
-from twofold.testing.script import Member, World
+from twofold.testing.pair_world import Member, World
 
 SEEDS = int(os.environ.get("TWOFOLD_SEEDS", "40"))
 STEPS = 150
@@ -31,7 +31,9 @@ class Chaos:
         self.world = World(witness=seed % 10 != 9, trace=bool(os.environ.get("TRACE")))
         self.loss = self.chance.choice([0.0, 0.0, 0.02, 0.2])
         self.spread_ms = self.chance.choice([0, 0, 5, 40])
+        self.twice = self.chance.choice([0.0, 0.0, 0.1])
         self.payload = 0
+        self.world.copies = lambda: 2 if self.chance.random() < self.twice else 1
         self.world.net_ms = self._net_ms
         self.world.witness_ms = lambda: self.chance.choice([2, 5, 60, 450])
         for member in self.world.members.values():
@@ -104,7 +106,7 @@ class Chaos:
 
     def heal(self) -> None:
         world = self.world
-        self.loss, self.spread_ms = 0.0, 0
+        self.loss, self.spread_ms, self.twice = 0.0, 0, 0.0
         for member in world.members.values():
             member.paused = False
             member.witness_up, member.witness_late_ms = True, 0
