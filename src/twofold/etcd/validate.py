@@ -95,16 +95,17 @@ def _check_ops(
         if not compare.key:
             raise RequestRefused("EMPTY_KEY")
     # A nested txn may only use what its parents have left of the limit.
-    first = _check_branch(success, ops_max - count)
-    second = _check_branch(failure, ops_max - count)
+    reads, local, cost_bytes = _check_branch(success, ops_max - count)
+    other_reads, other_local, other_cost_bytes = _check_branch(failure, ops_max - count)
     return TxnShape(
-        first.read_only and second.read_only,
-        first.serializable and second.serializable and bool(success or failure),
-        max(first.cost_bytes, second.cost_bytes),
+        reads and other_reads,
+        local and other_local and bool(success or failure),
+        max(cost_bytes, other_cost_bytes),
     )
 
 
-def _check_branch(ops: list[rpc_pb2.RequestOp], ops_max: int) -> TxnShape:
+def _check_branch(ops: list[rpc_pb2.RequestOp], ops_max: int) -> tuple[bool, bool, int]:
+    """Check the operations; the parts of a ``TxnShape`` for this branch alone."""
     read_only = serializable = True
     cost_bytes = 0
     for op in ops:
@@ -129,7 +130,7 @@ def _check_branch(ops: list[rpc_pb2.RequestOp], ops_max: int) -> TxnShape:
             cost_bytes += nested.cost_bytes
         else:
             raise RequestRefused("KEY_NOT_FOUND")
-    return TxnShape(read_only, serializable, cost_bytes)
+    return read_only, serializable, cost_bytes
 
 
 class _Deletes:

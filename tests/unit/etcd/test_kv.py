@@ -9,7 +9,6 @@ import pytest
 from twofold.etcd.errors import TABLE
 from twofold.member.facade import ReadTimedOut, RequestTimedOut, Stopping
 from twofold.proto import rpc_pb2
-from twofold.store.apply.commands import CommandKind
 
 KV = "/etcdserverpb.KV/"
 RANGE, PUT, DELETE = KV + "Range", KV + "Put", KV + "DeleteRange"
@@ -190,16 +189,6 @@ def test_a_failed_proposal_is_told_by_etcds_text(
     assert wire.error(PUT, rpc_pb2.PutRequest(key=b"k")) == TABLE[name]
 
 
-@pytest.mark.parametrize(
-    ("asked_ms", "given_ms"), [(None, 7_000), (500, 500), (60_000, 7_000)]
-)
-def test_patience_is_the_clients_up_to_ours(
-    wire: Wire, asked_ms: int | None, given_ms: int
-) -> None:
-    wire.call(PUT, rpc_pb2.PutRequest(key=b"k"), timeout_ms=asked_ms)
-    assert wire.facade.proposed == [(CommandKind.PUT, given_ms)]
-
-
 # ---- delete
 
 
@@ -326,11 +315,3 @@ def test_calls_are_counted_with_their_codes(wire: Wire) -> None:
     wire.call(PUT, rpc_pb2.PutRequest())
     counts = wire.services.context.unary(PUT)
     assert (counts.started, counts.succeeded, counts.failed) == (2, 1, {3: 1})
-
-
-def test_a_call_that_wants_a_leader_is_refused_without_one(wire: Wire) -> None:
-    wire.facade.leader = 0
-    request = rpc_pb2.RangeRequest(key=b"k", serializable=True)
-    call = wire.call(RANGE, request, {b"hasleader": b"true"})
-    assert call.status == TABLE["NO_LEADER"]
-    assert ranged(wire, b"k", serializable=True).count == 0

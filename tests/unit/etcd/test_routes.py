@@ -33,26 +33,3 @@ def test_the_monitoring_port_serves_no_keys(wire: Wire) -> None:
     assert not monitoring.unary
     assert not monitoring.streams
     assert monitoring.http is wire.services.routes.http
-
-
-def test_facts_count_watches_and_traffic(wire: Wire) -> None:
-    stream, handler = wire.open("/etcdserverpb.Watch/Watch")
-    create = rpc_pb2.WatchCreateRequest(key=b"k")
-    request = rpc_pb2.WatchRequest(create_request=create)
-    handler.message(request.SerializeToString())
-    wire.services.traffic = lambda: (5, 6)
-    facts = wire.services.facts()
-    assert (facts.watchers, facts.watch_streams) == (1, 1)
-    assert (facts.client_bytes_received, facts.client_bytes_sent) == (5, 6)
-    assert facts.peers == (("b1", False),)
-    assert stream.alive
-
-
-def test_what_is_left_out_says_why(wire: Wire) -> None:
-    request = rpc_pb2.MemberAddRequest()
-    code, text = wire.error("/etcdserverpb.Cluster/MemberAdd", request)
-    assert code == 12
-    assert "--initial-cluster" in text
-    stream, _ = wire.open("/etcdserverpb.Maintenance/Snapshot")
-    assert stream.status is not None
-    assert stream.status[0] == 12

@@ -463,27 +463,3 @@ def test_what_is_no_message_ends_the_stream(client: Client) -> None:
     client.handler.message(b"\xff\xff")
     assert client.stream.status is not None
     assert client.stream.status[0] == 13
-
-
-# ---- hasleader
-
-
-def test_a_stream_that_wants_a_leader_is_refused_without_one(wire: Wire) -> None:
-    wire.facade.leader = 0
-    client = Client(wire, {b"hasleader": b"true"})
-    assert client.stream.status == TABLE["NO_LEADER"]
-    assert Client(wire).stream.alive
-
-
-def test_a_short_gap_leaves_streams_open_and_a_long_one_ends_them(wire: Wire) -> None:
-    wanting, patient = Client(wire, {b"hasleader": b"true"}), Client(wire)
-    wire.facade.leader = 0
-    wire.timers.advance(2_000)
-    wire.facade.leader = wire.facade.member_id
-    wire.timers.advance(1_000)
-    wire.facade.leader = 0
-    wire.timers.advance(2_000)
-    assert wanting.stream.alive
-    wire.timers.advance(1_500)
-    assert wanting.stream.status == TABLE["NO_LEADER"]
-    assert patient.stream.alive

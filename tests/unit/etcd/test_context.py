@@ -1,0 +1,23 @@
+"""What all services share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from twofold.proto import rpc_pb2
+from twofold.store.apply.commands import CommandKind
+
+PUT = "/etcdserverpb.KV/Put"
+Wire = Any
+
+
+@pytest.mark.parametrize(
+    ("asked_ms", "given_ms"), [(None, 7_000), (500, 500), (60_000, 7_000)]
+)
+def test_patience_is_the_clients_up_to_ours(
+    wire: Wire, asked_ms: int | None, given_ms: int
+) -> None:
+    wire.call(PUT, rpc_pb2.PutRequest(key=b"k"), timeout_ms=asked_ms)
+    assert wire.facade.proposed == [(CommandKind.PUT, given_ms)]
