@@ -169,13 +169,18 @@ class LmdbBackend(OverlayBackend):
 
     def in_use_bytes(self) -> int:
         """See Backend."""
-        return self._used_bytes + self.pending_bytes
+        waiting = self.pending_bytes  # First: it may renew the other.
+        return self._used_bytes + waiting
 
     # ---- writing
 
     def _write(self, frozen: Overlay, done: CheckpointDone) -> None:
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="checkpoint")
+            # A daemon: a process that stops on a broken invariant must not wait,
+            # and a commit cut short is none.
+            self._thread = threading.Thread(
+                target=self._run, name="checkpoint", daemon=True
+            )
             self._thread.start()
         self._jobs.put((frozen, done))
 
