@@ -51,7 +51,7 @@ BANS = (
     ),
     Ban(
         "no-sleep",
-        re.compile(r"\b(time|asyncio)\.sleep\("),
+        re.compile(r"\btime\.sleep\(|\basyncio\.sleep\((?!0\))"),
         "virtual time, or an event to wait for",
         under=("tests/unit/", "tests/interaction/"),
     ),

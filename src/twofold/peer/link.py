@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from twofold.base.backoff import Backoff
+from twofold.base.errors import InvariantError
 from twofold.base.ids import MemberId
 from twofold.base.tasks import OnCrash, Supervisor
 from twofold.peer import codec, frames
@@ -280,7 +281,8 @@ class PeerLink:
         for other in list(self._others):
             if not self._chooser or other.dialed:
                 other.close("there is a connection already")
-        assert connection.hello is not None
+        if connection.hello is None:
+            raise InvariantError("only a connection that has greeted goes live")
         self._events.on_connected(connection.hello)
 
     def _take(self, kind: int, body: bytes) -> None:

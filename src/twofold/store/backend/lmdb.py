@@ -10,7 +10,7 @@ from typing import cast
 
 import lmdb
 
-from twofold.base.errors import Failure
+from twofold.base.errors import Failure, InvariantError
 from twofold.store.backend.build import discard, sync_directory
 from twofold.store.backend.overlay import Overlay, OverlayBackend, require
 from twofold.store.backend.port import (
@@ -38,15 +38,18 @@ class LmdbView:
 
     def meta(self, name: str) -> bytes | None:
         """See View."""
-        assert self._txn is not None
-        value = self._txn.get(name.encode(), db=self._backend.maps[META_MAP])
+        value = self._open().get(name.encode(), db=self._backend.maps[META_MAP])
         return None if value is None else bytes(value)
 
     def scan(self, map_name: bytes) -> Iterator[Pair]:
         """See View."""
-        assert self._txn is not None
-        with self._txn.cursor(self._backend.maps[map_name]) as cursor:
+        with self._open().cursor(self._backend.maps[map_name]) as cursor:
             yield from cast("Iterator[Pair]", cursor)
+
+    def _open(self) -> lmdb.Transaction:
+        if self._txn is None:
+            raise InvariantError("a closed view is not read")
+        return self._txn
 
     def close(self) -> None:
         """See View."""
