@@ -48,9 +48,8 @@ def private_network() -> None:
 
 @pytest.fixture
 def network(private_network: None) -> Iterator[Network]:
-    """Two machines on a bridge; names differ between parallel workers."""
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
-    with Network(f"s{worker}", 2) as network:
+    """Two machines on a bridge; their names are this process's own."""
+    with Network(f"{os.getpid():x}", 2) as network:
         yield network
 
 

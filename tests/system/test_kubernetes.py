@@ -17,6 +17,7 @@ from twofold.testing.faults import (
     isolate_leader,
     kill_follower,
     kill_leader,
+    lose_witness,
     pause_follower,
     pause_leader,
     wait_settled,
@@ -145,6 +146,7 @@ def test_two_members_serve_a_control_plane_and_survive(
             kill_follower,
             isolate_leader,
             pause_follower,
+            lose_witness,
         ]
         _scenario(scene, faults, folder)
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import random
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,10 +16,14 @@ from twofold.testing.faults import (
     Fault,
     Scene,
     cut_members,
+    cut_members_without_witness,
     cut_one_way,
+    isolate_follower,
     isolate_leader,
+    kill_all,
     kill_follower,
     kill_leader,
+    kill_leader_without_witness,
     lose_witness,
     pause_follower,
     pause_leader,
@@ -46,7 +53,11 @@ ALL_FAULTS: list[Fault] = [
     cut_members,
     cut_one_way,
     isolate_leader,
+    isolate_follower,
     lose_witness,
+    kill_leader_without_witness,
+    cut_members_without_witness,
+    kill_all,
 ]
 
 
@@ -97,6 +108,20 @@ def test_two_members_under_one_kind_of_fault(
     with cluster:
         scene = Scene(cluster, network, folder / "witness")
         asyncio.run(_scenario(scene, [fault] * ROUNDS, folder))
+
+
+@pytest.mark.timeout(240)
+def test_two_members_under_all_faults_in_a_random_order(
+    network: Network, folder: Path, need: Callable[..., None]
+) -> None:
+    need("porcupine-check")
+    seed = int(os.environ.get("TWOFOLD_SEED", str(secrets.randbelow(1 << 30))))
+    print(f"TWOFOLD_SEED={seed}")  # noqa: T201 - to try that order again
+    faults = [*ALL_FAULTS]
+    random.Random(seed).shuffle(faults)
+    with twofold_cluster(folder, 2, machines=network.machines) as cluster:
+        scene = Scene(cluster, network, folder / "witness")
+        asyncio.run(_scenario(scene, faults, folder))
 
 
 def test_the_harness_finds_nothing_wrong_with_etcd(

@@ -161,6 +161,20 @@ class EtcdClient:
         answer = rpc.LeaseGrantResponse
         return (await self.call("Lease/LeaseGrant", request, answer, timeout_s)).ID
 
+    async def keep_alive(self, lease: int, timeout_s: float = 10.0) -> int:
+        """Renew a lease once; the new time to live, 0 if there is no such lease."""
+        stub = self._channel.stream_stream(
+            "/etcdserverpb.Lease/LeaseKeepAlive",
+            request_serializer=rpc.LeaseKeepAliveRequest.SerializeToString,
+            response_deserializer=rpc.LeaseKeepAliveResponse.FromString,
+        )
+        call = stub(timeout=timeout_s)
+        await call.write(rpc.LeaseKeepAliveRequest(ID=lease))
+        answer = await call.read()
+        call.cancel()
+        # grpc's end-of-stream marker is no message.
+        return answer.TTL if isinstance(answer, rpc.LeaseKeepAliveResponse) else 0
+
     async def status(self, timeout_s: float = 2.0) -> rpc.StatusResponse:
         """The member's own view."""
         request = rpc.StatusRequest()

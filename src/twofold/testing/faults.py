@@ -99,11 +99,28 @@ async def cut_one_way(scene: Scene, down_s: float) -> None:
 
 
 async def isolate_leader(scene: Scene, down_s: float) -> None:
-    """The leader's cable is pulled: no peer and no client reaches it."""
+    """The leader's cable is pulled: neither peer, client nor witness is there."""
     assert scene.network is not None
+    assert scene.witness is not None
     leader = await victim(scene, True)
+    process = leader.process_id
     scene.network.isolate(scene.cluster.members.index(leader))
+    scene.network.hide(process, scene.witness)
     await asyncio.sleep(down_s)
+    scene.network.reveal(process, scene.witness)
+    scene.network.heal()
+
+
+async def isolate_follower(scene: Scene, down_s: float) -> None:
+    """The same for the follower."""
+    assert scene.network is not None
+    assert scene.witness is not None
+    follower = await victim(scene, False)
+    process = follower.process_id
+    scene.network.isolate(scene.cluster.members.index(follower))
+    scene.network.hide(process, scene.witness)
+    await asyncio.sleep(down_s)
+    scene.network.reveal(process, scene.witness)
     scene.network.heal()
 
 
@@ -114,6 +131,40 @@ async def lose_witness(scene: Scene, down_s: float) -> None:
     scene.witness.rename(away)
     await asyncio.sleep(down_s)
     away.rename(scene.witness)
+
+
+async def kill_leader_without_witness(scene: Scene, down_s: float) -> None:
+    """The other may not go on alone: it cannot know that it has every write."""
+    assert scene.witness is not None
+    leader = await victim(scene, True)
+    away = scene.witness.with_suffix(".away")
+    scene.witness.rename(away)
+    leader.kill()
+    await asyncio.sleep(down_s)
+    away.rename(scene.witness)
+    leader.start()
+
+
+async def cut_members_without_witness(scene: Scene, down_s: float) -> None:
+    """Neither may go on alone until peer or witness is back."""
+    assert scene.network is not None
+    assert scene.witness is not None
+    away = scene.witness.with_suffix(".away")
+    scene.witness.rename(away)
+    scene.network.cut(0, 1)
+    await asyncio.sleep(down_s)
+    scene.network.heal()
+    await asyncio.sleep(down_s / 2)
+    away.rename(scene.witness)
+
+
+async def kill_all(scene: Scene, down_s: float) -> None:
+    """The power fails."""
+    for member in scene.cluster.members:
+        member.kill()
+    await asyncio.sleep(down_s / 3)
+    for member in scene.cluster.members:
+        member.start()
 
 
 async def wait_settled(cluster: Cluster, timeout_s: float = 30.0) -> None:

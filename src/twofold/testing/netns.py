@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 
 from twofold.base.errors import Failure
@@ -165,6 +166,21 @@ class Network:
         for machine in self.machines:
             script = f"add table inet {_TABLE}\ndelete table inet {_TABLE}\n"
             _run(*machine.command(["nft", "-f", "-"]), stdin=script)
+
+    def hide(self, process: int, path: Path) -> None:
+        """Let one process and its children see an empty folder there instead.
+
+        Works on what runs in a machine of this network: each has mounts of its own.
+        """
+        inside = ("nsenter", "-t", str(process), "-m")
+        own = Path("/proc/self/ns/mnt").readlink()
+        if Path(f"/proc/{process}/ns/mnt").readlink() == own:
+            raise NetworkCommandFailed(f"process {process} has our own mounts")
+        _run(*inside, "mount", "-t", "tmpfs", "-o", "ro,size=4k", "none", str(path))
+
+    def reveal(self, process: int, path: Path) -> None:
+        """End `hide`."""
+        _run("nsenter", "-t", str(process), "-m", "umount", "-l", str(path))
 
     def _drop(self, number: int, match: str, chain: str = "input") -> None:
         hook = f"type filter hook {chain} priority 0; policy accept;"

@@ -245,6 +245,18 @@ class Member:
             raise ProcessFailed(f"{self.name} was never started")
         return self.program
 
+    @property
+    def process_id(self) -> int:
+        """Of the first process of its group.
+
+        Raises:
+            ProcessFailed: it was never started.
+        """
+        process = self._program().process
+        if process is None:
+            raise ProcessFailed(f"{self.name} was never started")
+        return process.pid
+
     def kill(self) -> None:
         """kill -9."""
         self._program().kill()
