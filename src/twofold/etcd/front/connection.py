@@ -1,7 +1,8 @@
 """The reading half of an HTTP/2 connection (RFC 9113, server side).
 
-``data_received`` handles every frame that arrived and then writes every answer at
-once. Nothing here sleeps or sets timers: ``sweep`` is called once a second.
+``data_received`` handles every frame that arrived; the answers are written together
+at the end of the loop's turn. Nothing here sleeps or sets timers: ``sweep`` is called
+once a second.
 """
 
 from __future__ import annotations
@@ -131,7 +132,7 @@ class Http2Connection(TransportPeer, Protocol):
         self.outbound.resume()
 
     def data_received(self, data: bytes) -> None:
-        """Handle every whole frame, then write what came of it."""
+        """Handle every whole frame; what comes of it is written at the turn's end."""
         self._counters.bytes_in += len(data)
         self._bytes_seen = True
         if self._is_over:

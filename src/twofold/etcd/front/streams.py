@@ -68,17 +68,7 @@ class Exchange(SendState):
         connection: Peer,
         limits: Limits,
     ) -> None:
-        # SendState's fields, set here: this runs for every request.
-        self.outbound = outbound
-        self.stream_id = stream_id
-        self.window = outbound.initial_window
-        self.queue = None
-        self.queued_bytes = 0
-        self.is_ready = False
-        self.headers_sent = False
-        self.end_block = None
-        self.reset_after_end = False
-        self.above_high_water = False
+        super().__init__(outbound, stream_id)
         self.head = head
         self.connection = connection
         self.limits = limits
