@@ -13,7 +13,14 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from twofold.daemon.demo import Frame, MemberLine, Options, Result, run_demo
+from twofold.daemon.demo import (
+    Frame,
+    Kill,
+    MemberLine,
+    Options,
+    Result,
+    run_demo,
+)
 
 app = typer.Typer(add_completion=False)
 
@@ -116,23 +123,35 @@ def frame_table(frame: Frame) -> Table:
     return table
 
 
+def describe_kill(kill: Kill) -> str:
+    """One loss of a leader, as its clients saw it."""
+    flying = "no write was in flight"
+    if kill.in_flight:
+        flying = (
+            f"of {kill.in_flight} writes in flight {kill.in_flight_repeated} had gone"
+            " to the dead member and were repeated by their client; all were answered"
+            f" within {kill.in_flight_longest_ms:.0f} ms"
+        )
+    return (
+        f"killed leader {kill.name}: no write was answered for {kill.gap_ms:.0f} ms;"
+        f" the first new write was answered after {kill.first_new_ms:.0f} ms; {flying}"
+    )
+
+
 def summary(result: Result) -> str:
     """What happened, in lines."""
-    lines = [
-        f"killed leader {kill.name}: no write was answered for"
-        f" {kill.gap_ms:.0f} ms; the first new write was answered after"
-        f" {kill.first_new_ms:.0f} ms; of {kill.in_flight} writes in flight"
-        f" {kill.in_flight_repeated} had gone to the dead member and were repeated"
-        f" by their client; all were answered within"
-        f" {kill.in_flight_longest_ms:.0f} ms"
-        for kill in result.kills
-    ]
+    lines = [describe_kill(kill) for kill in result.kills]
     lines.append(
         f"{result.acknowledged} writes acknowledged, {result.lost} lost,"
         f" {result.repeats} repeated, {result.witness_writes} witness writes"
     )
     if result.verified and result.same_hash:
         lines.append("both members hold the same data (HashKV)")
+    if result.kubectl_calls:
+        lines.append(
+            f"{result.kubectl_calls} kubectl calls meanwhile, the slowest took"
+            f" {result.kubectl_slowest_s:.1f} s"
+        )
     lines += [f"PROBLEM: {problem}" for problem in result.problems]
     ending = "nothing was lost" if result.ok else "NOT WELL"
     lines.append(f"{ending}, in {result.seconds:.0f} s")
@@ -153,6 +172,10 @@ def demo(
     kills: Annotated[
         int, typer.Option(min=1, max=20, help="How often the leader is killed.")
     ] = 1,
+    kubernetes: Annotated[
+        bool,
+        typer.Option("--kubernetes", help="With a real control plane on the members."),
+    ] = False,
     pause_ms: Annotated[
         int, typer.Option(min=0, help="Each of 8 clients waits so after a write.")
     ] = 4,
@@ -161,7 +184,7 @@ def demo(
     ] = False,
 ) -> None:
     """Two members and a witness lose their leader, and nothing else."""
-    options = Options(kills=kills, keep=keep, pause_ms=pause_ms)
+    options = Options(kills=kills, keep=keep, pause_ms=pause_ms, kubernetes=kubernetes)
     console = Console()
     if plain or not console.is_terminal:
         result = run_demo(options, PlainView())

@@ -18,6 +18,7 @@ from typing import Protocol
 from twofold.base.errors import TwofoldError
 from twofold.client.kv import EtcdClient
 from twofold.daemon import demo_members
+from twofold.daemon.demo_kubernetes import Plane
 from twofold.daemon.demo_load import Load, missing
 from twofold.daemon.demo_members import DemoMember
 from twofold.daemon.errors import StartFailed
@@ -26,6 +27,7 @@ _TICK_S = 0.2
 _READY_TIMEOUT_S = 20.0
 _PAIR_TIMEOUT_S = 25.0
 _RECOVER_TIMEOUT_S = 15.0
+_AFTERMATH_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class Options:
     workers: int = 8
     pause_ms: int = 4
     keep: bool = False
+    kubernetes: bool = False
     steady_s: float = 4.0
     alone_s: float = 4.0
 
@@ -90,6 +93,8 @@ class Result:
     endpoints: tuple[str, ...] = ()
     folder: str = ""
     pids: tuple[int, ...] = ()
+    kubectl_calls: int = 0
+    kubectl_slowest_s: float = 0.0
 
     @property
     def ok(self) -> bool:
@@ -124,6 +129,7 @@ class Demo:
             workers=options.workers,
             pause_s=options.pause_ms / 1000,
         )
+        self._plane = Plane(view.note) if options.kubernetes else None
         self.result = Result(folder=str(folder))
 
     async def run(self) -> Result:
@@ -135,6 +141,8 @@ class Demo:
             self.result.problems.append(str(error))
         finally:
             await self._load.abandon()
+            if self._plane is not None:
+                await self._plane.close()
             ticker.cancel()
             await asyncio.gather(ticker, return_exceptions=True)
             self._finish()
@@ -142,15 +150,21 @@ class Demo:
 
     async def _story(self) -> None:
         await self._start()
+        if self._plane is not None:
+            self._phase = "starting Kubernetes"
+            urls = [member.client_url for member in self.members]
+            await self._plane.start(self._folder, urls)
         self._load.start()
         self._phase = "writing"
         self._view.note(f"{self._options.workers} clients write through both members.")
-        for _ in range(self._options.kills):
+        for number in range(self._options.kills):
             await asyncio.sleep(self._options.steady_s)
-            await self._lose_the_leader()
+            await self._lose_the_leader(replicas=4 if number % 2 == 0 else 2)
         await asyncio.sleep(1.0)
         self._phase = "counting"
         await self._load.stop()
+        if self._plane is not None:
+            await self._end_kubernetes(self._plane)
         await self._verify()
 
     async def _start(self) -> None:
@@ -163,7 +177,13 @@ class Demo:
         await self._wait_for_pair()
         self._view.note("Both members are up; both disks count.")
 
-    async def _lose_the_leader(self) -> None:
+    async def _end_kubernetes(self, plane: Plane) -> None:
+        await plane.end()
+        self.result.kubectl_calls = plane.calls
+        self.result.kubectl_slowest_s = plane.slowest_s
+        self.result.problems += plane.problems
+
+    async def _lose_the_leader(self, replicas: int) -> None:
         leader = next((one for one in self.members if one.facts.leads), None)
         if leader is None:
             raise StartFailed("no member says that it leads")
@@ -180,12 +200,15 @@ class Demo:
                     f" {leader.name} died"
                 )
             await asyncio.sleep(0.01)
+        if self._plane is not None:
+            await self._plane.scale(replicas)
         await asyncio.sleep(self._options.alone_s)
         kill = self._measure(leader.name, killed_s, first_new_ms)
         self.result.kills.append(kill)
+        flying = f"{kill.in_flight} were in flight; each was answered in the end"
         self._view.note(
-            f"No write was answered for {kill.gap_ms:.0f} ms; {kill.in_flight} were"
-            " in flight, and each was answered in the end."
+            f"No write was answered for {kill.gap_ms:.0f} ms;"
+            f" {flying if kill.in_flight else 'none was in flight'}."
         )
         self._phase = f"{leader.name} is coming back"
         leader.start()
@@ -200,7 +223,7 @@ class Demo:
         longest_s = max((ack.ended_s - killed_s for ack in flying), default=0.0)
         return Kill(
             name=name,
-            gap_ms=ledger.gap_ms(killed_s) or 0.0,
+            gap_ms=ledger.gap_ms(killed_s, killed_s + _AFTERMATH_S) or 0.0,
             first_new_ms=first_new_ms,
             in_flight=len(flying),
             in_flight_repeated=sum(ack.tries > 1 for ack in flying),
@@ -301,8 +324,13 @@ class Demo:
 def run_demo(options: Options, view: View) -> Result:
     """Run it in a temporary folder, which stays with ``keep`` or a problem."""
     folder = Path(tempfile.mkdtemp(prefix="twofold-demo-"))
-    result = asyncio.run(Demo(options, view, folder).run())
-    if result.ok and not options.keep:
-        shutil.rmtree(folder, ignore_errors=True)
+    wanted = False
+    try:
+        result = asyncio.run(Demo(options, view, folder).run())
+        wanted = options.keep or not result.ok
+    finally:
+        if not wanted:
+            shutil.rmtree(folder, ignore_errors=True)
+    if not wanted:
         result.folder = ""
     return result

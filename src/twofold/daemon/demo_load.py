@@ -86,13 +86,16 @@ class Ledger:
             count += 1
         return count / window_s
 
-    def gap_ms(self, since_s: float) -> float | None:
-        """Longest time without an answer, from just before ``since_s`` on.
+    def gap_ms(self, since_s: float, until_s: float) -> float | None:
+        """Longest time without an answer that begins before ``until_s``.
 
-        None: no write was acknowledged after it yet.
+        Shape: the first one looked at begins just before ``since_s``. None: no
+        write was acknowledged after that yet.
         """
         ends: list[float] = []
         for ack in reversed(self.recent):
+            if ends and ack.ended_s > until_s:
+                ends.clear()
             ends.append(ack.ended_s)
             if ack.ended_s < since_s:
                 break

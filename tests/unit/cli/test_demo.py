@@ -75,6 +75,20 @@ def test_a_bad_run_never_says_well(field: str, value: object) -> None:
     assert "NOT WELL" in summary(result)
 
 
+def test_writes_in_flight_are_told_apart() -> None:
+    assert "of 3 writes in flight 1 had gone to the dead member" in summary(good())
+    quiet = good()
+    quiet.kills = [Kill("a", 81.4, 90.2, 0, 0, 0.0)]
+    assert "no write was in flight" in summary(quiet)
+
+
+def test_kubectl_is_counted_if_there_was_any() -> None:
+    result = good()
+    assert "kubectl" not in summary(result)
+    result.kubectl_calls, result.kubectl_slowest_s = 70, 0.44
+    assert "70 kubectl calls meanwhile, the slowest took 0.4 s" in summary(result)
+
+
 def test_keep_says_how_to_end_it() -> None:
     result = good()
     result.pids = (11, 12)

@@ -52,12 +52,18 @@ def ledger(*acks: tuple[float, float]) -> Ledger:
 
 def test_the_gap_is_the_longest_silence_around_the_kill() -> None:
     found = ledger((0.0, 0.1), (0.1, 0.9), (0.9, 1.4), (1.4, 1.5))
-    assert found.gap_ms(1.0) == pytest.approx(500)
+    assert found.gap_ms(1.0, 2.0) == pytest.approx(500)
+
+
+def test_a_later_silence_is_another_matter() -> None:
+    found = ledger((0.0, 0.9), (0.9, 1.1), (1.1, 1.9), (1.9, 2.5), (2.5, 9.0))
+    assert found.gap_ms(1.0, 2.0) == pytest.approx(800)
+    assert ledger((0.0, 0.9), (0.9, 9.0)).gap_ms(1.0, 2.0) == pytest.approx(8100)
 
 
 def test_no_gap_is_known_before_the_first_answer() -> None:
-    assert ledger((0.0, 0.9)).gap_ms(1.0) is None
-    assert ledger().gap_ms(1.0) is None
+    assert ledger((0.0, 0.9)).gap_ms(1.0, 2.0) is None
+    assert ledger().gap_ms(1.0, 2.0) is None
 
 
 def test_a_write_in_flight_is_not_a_new_write() -> None:
