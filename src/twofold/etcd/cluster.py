@@ -7,7 +7,7 @@ from functools import partial
 from google.protobuf.message import DecodeError
 
 from twofold.base.errors import TwofoldError
-from twofold.etcd.context import Context, fail, refuse, succeed
+from twofold.etcd.context import Context, fail, succeed
 from twofold.etcd.errors import BAD_REQUEST
 from twofold.etcd.front.port import Call
 from twofold.proto import rpc_pb2
@@ -39,7 +39,7 @@ class ClusterService:
 
     def _list(self, call: Call, error: TwofoldError | None) -> None:
         if error is not None:
-            refuse(call, self._lists, error)
+            self._context.refuse_read(call, self._lists, error)
             return
         reply = rpc_pb2.MemberListResponse(
             members=[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from twofold.base.errors import TwofoldError
+from twofold.base.errors import Failure, TwofoldError
 from twofold.etcd.codec import Headers
 from twofold.etcd.errors import Status, status_of
 from twofold.etcd.front.port import Call
@@ -64,6 +64,21 @@ class Context:
         if timeout_ms is None or timeout_ms > limit_ms:
             return limit_ms
         return timeout_ms
+
+    def refuse_write(
+        self, call: Call, counts: MethodCounts, error: TwofoldError
+    ) -> None:
+        """Answer a write that consensus or the state machine did not take."""
+        if isinstance(error, Failure):
+            self.meter.proposals_failed += 1
+        refuse(call, counts, error)
+
+    def refuse_read(
+        self, call: Call, counts: MethodCounts, error: TwofoldError
+    ) -> None:
+        """Answer a read that could not be confirmed."""
+        self.meter.reads_failed += 1
+        refuse(call, counts, error)
 
     def unary(self, path: str) -> MethodCounts:
         """Counts of a method with one request and one reply."""

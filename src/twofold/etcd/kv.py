@@ -77,7 +77,7 @@ class KvService:
     ) -> None:
         counts = self._ranges
         if error is not None:
-            refuse(call, counts, error)
+            self._context.refuse_read(call, counts, error)
             return
         if not call.alive:
             # Nobody waits: a large list need not be read.
@@ -139,7 +139,7 @@ class KvService:
             header = context.header(outcome.revision)
             succeed(call, self._puts, put_reply(header, outcome.previous))
         elif isinstance(outcome, TwofoldError):
-            refuse(call, self._puts, outcome)
+            self._context.refuse_write(call, self._puts, outcome)
 
     def delete_range(self, call: Call, body: bytes) -> None:
         """DeleteRange; costs nothing against the quota."""
@@ -167,7 +167,7 @@ class KvService:
             reply = delete_reply(header, outcome.deleted, outcome.previous)
             succeed(call, self._deletes, reply)
         elif isinstance(outcome, TwofoldError):
-            refuse(call, self._deletes, outcome)
+            self._context.refuse_write(call, self._deletes, outcome)
 
     def compact(self, call: Call, body: bytes) -> None:
         """Compact: answered once decided, or, if ``physical``, once removed."""
@@ -190,7 +190,7 @@ class KvService:
         outcome: Outcome | TwofoldError,
     ) -> None:
         if isinstance(outcome, TwofoldError):
-            refuse(call, self._compactions, outcome)
+            self._context.refuse_write(call, self._compactions, outcome)
         elif isinstance(outcome, CompactOutcome):
             header = self._context.header(outcome.revision)
             if request.physical:
@@ -245,7 +245,7 @@ class KvService:
         self, call: Call, request: rpc_pb2.TxnRequest, error: TwofoldError | None
     ) -> None:
         if error is not None:
-            refuse(call, self._txns, error)
+            self._context.refuse_read(call, self._txns, error)
             return
         store = self._context.facade.store
         try:
@@ -264,4 +264,4 @@ class KvService:
             reply = txn_reply(header, outcome.succeeded, outcome.responses)
             succeed(call, self._txns, reply)
         elif isinstance(outcome, TwofoldError):
-            refuse(call, self._txns, outcome)
+            self._context.refuse_write(call, self._txns, outcome)

@@ -72,7 +72,7 @@ class LeaseService:
             self._context.meter.leases_granted += 1
             succeed(call, self._grants, reply)
         elif isinstance(outcome, TwofoldError):
-            refuse(call, self._grants, outcome)
+            self._context.refuse_write(call, self._grants, outcome)
 
     def revoke(self, call: Call, body: bytes) -> None:
         """LeaseRevoke."""
@@ -95,7 +95,7 @@ class LeaseService:
             self._context.meter.leases_revoked += 1
             succeed(call, self._revokes, self._context.header(outcome.revision))
         elif isinstance(outcome, TwofoldError):
-            refuse(call, self._revokes, outcome)
+            self._context.refuse_write(call, self._revokes, outcome)
 
     def time_to_live(self, call: Call, body: bytes) -> None:
         """LeaseTimeToLive; an unknown lease has TTL -1."""
@@ -133,7 +133,7 @@ class LeaseService:
 
     def _list_leases(self, call: Call, error: TwofoldError | None) -> None:
         if error is not None:
-            refuse(call, self._lists, error)
+            self._context.refuse_read(call, self._lists, error)
             return
         reply = rpc_pb2.LeaseLeasesResponse(
             leases=[

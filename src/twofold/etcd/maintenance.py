@@ -92,7 +92,7 @@ class MaintenanceService:
         if isinstance(outcome, AlarmOutcome):
             self._reply_alarms(call, outcome.alarms)
         elif isinstance(outcome, TwofoldError):
-            refuse(call, self._alarms, outcome)
+            self._context.refuse_write(call, self._alarms, outcome)
 
     def _reply_alarms(self, call: Call, alarms: tuple[tuple[int, int], ...]) -> None:
         reply = rpc_pb2.AlarmResponse()
