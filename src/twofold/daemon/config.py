@@ -71,6 +71,7 @@ class ServeConfig:
     initial_cluster_state: str
     initial_cluster_token: str
     witness_url: str
+    witness_probe_ms: int
     bootstrap_alone: bool
     client_tls: TlsConfig
     peer_tls: TlsConfig
@@ -181,6 +182,7 @@ def _build(settings: _Settings) -> ServeConfig:
         initial_cluster_state=settings["initial-cluster-state"],
         initial_cluster_token=settings["initial-cluster-token"],
         witness_url=settings["witness"],
+        witness_probe_ms=settings["witness-probe-interval"],
         bootstrap_alone=settings["bootstrap-alone"],
         client_tls=_tls(settings, ""),
         peer_tls=_tls(settings, "peer-"),

@@ -80,6 +80,7 @@ CLUSTER = _group(
 TWOFOLD = _group(
     "Two members",
     ("witness", _T, "", "Where the witness record is: file:///directory."),
+    ("witness-probe-interval", _D, "30s", "How often to look at it; 0s is never."),
     ("no-witness", _B, "false", "Two members without a witness: both must live."),
     ("bootstrap-alone", _B, "false", "A new cluster may start with this member."),
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -14,7 +13,7 @@ import structlog
 from twofold.base.errors import TwofoldError
 from twofold.daemon.config import TlsConfig
 from twofold.member.driver import Driver
-from twofold.member.identity import Identity, save_identity, with_peer
+from twofold.member.identity import IdentityFile
 from twofold.member.member import Member
 from twofold.peer.frames import FrameKind, Hello
 from twofold.peer.requests import AnswerDone
@@ -41,8 +40,7 @@ class PeerEvents:
     back with another has lost its disk, and must not count.
     """
 
-    directory: Path
-    identity: Identity
+    identity: IdentityFile
     driver: Driver
     member: Member
     on_peer_known: Callable[[int], None]
@@ -51,7 +49,7 @@ class PeerEvents:
 
     def judge(self, hello: Hello) -> str:
         """See LinkEvents."""
-        known = self.identity.peer_incarnation
+        known = self.identity.now.peer_incarnation
         if known in (0, hello.incarnation):
             return ""
         return (
@@ -62,9 +60,8 @@ class PeerEvents:
 
     def on_connected(self, hello: Hello) -> None:
         """See LinkEvents."""
-        if self.identity.peer_incarnation == 0:
-            self.identity = with_peer(self.identity, hello.incarnation)
-            save_identity(self.directory, self.identity)
+        if self.identity.now.peer_incarnation == 0:
+            self.identity.know_peer(hello.incarnation)
         self.leaving = False
         self.on_peer_known(hello.incarnation)
         log.info("peer connected", peer=f"{hello.member_id:x}")

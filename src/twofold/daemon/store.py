@@ -18,7 +18,7 @@ import uvloop
 
 from twofold.base.cluster_ids import cluster_id_of, member_id_of
 from twofold.base.errors import InvariantError, TwofoldError
-from twofold.base.ids import MemberId
+from twofold.base.ids import Index, MemberId, Subterm, Term
 from twofold.base.tasks import Supervisor
 from twofold.daemon.adapters import LoopClock, WalLog, WitnessGate
 from twofold.daemon.config import ServeConfig
@@ -35,6 +35,7 @@ from twofold.member.facade import MemberView
 from twofold.member.identity import (
     ForeignData,
     Identity,
+    IdentityFile,
     load_identity,
     lock_directory,
     new_identity,
@@ -50,6 +51,9 @@ from twofold.raft.core import Core
 from twofold.raft.types import (
     NO_MEMBER,
     CoreConfig,
+    Entry,
+    EntryKind,
+    HardState,
     Mode,
     PeerAlive,
     RecordSeen,
@@ -109,6 +113,7 @@ class StoreServer:
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = lock_directory(self.directory)
         self.identity = self._identity()
+        self.identity_file = IdentityFile(self.directory, self.identity)
         self.peer_id = self._peer_id()
         self.witness = self._witness()
         self.link: PeerLink | None = None
@@ -169,9 +174,17 @@ class StoreServer:
         own = MemberId(self.identity.member_id)
         first, second = sorted((own, self.peer_id))
         identity = WitnessIdentity(
-            self._cluster_id(), 0, own, self.identity.incarnation, (first, second)
+            self._cluster_id(),
+            self.identity.witness_id,
+            own,
+            self.identity.incarnation,
+            (first, second),
         )
-        return WitnessClient(config.witness_url, identity)
+        return WitnessClient(
+            config.witness_url,
+            identity,
+            newest_version_seen=self.identity.witness_version,
+        )
 
     def _cluster_id(self) -> int:
         config = self.config
@@ -212,7 +225,15 @@ class StoreServer:
                 MemberId(identity.member_id),
                 identity.incarnation,
             )
-            Wal.create(directory, meta).close()
+            wal = Wal.create(directory, meta)
+            if self.config.bootstrap_alone:
+                # An empty log may claim nothing; this one is beyond the fresh
+                # record, and only one member's claim of it can win.
+                own = MemberId(identity.member_id)
+                first = Entry(Index(1), Term(1), Subterm(0), EntryKind.EMPTY, b"")
+                wal.append((first,), HardState(Term(1), own))
+                wal.sync()
+            wal.close()
         return Wal.open(directory)
 
     def _member(self) -> Member:
@@ -233,6 +254,8 @@ class StoreServer:
             members=views,
             quota_bytes=config.quota_bytes or -1,
             witness_url=config.witness_url,
+            compaction_period_ms=config.auto_compaction_period_ms,
+            compaction_revisions=config.auto_compaction_revisions,
         )
         member = Member(
             self.driver,
@@ -277,6 +300,9 @@ class StoreServer:
         tick_s = _TICK_SINGLE_S if self.peer_id == NO_MEMBER else _TICK_PAIR_S
         self._every(tick_s, self._tick)
         self._every(_HOUSEKEEP_S, self._housekeep)
+        probe_ms = self.config.witness_probe_ms
+        if self.witness is not None and probe_ms:
+            self._every(probe_ms / 1000, self._probe_witness)
         self.driver.tick()
         await self._listen()
         gc.collect()
@@ -335,8 +361,7 @@ class StoreServer:
     async def _start_link(self) -> None:
         config = self.config
         events = PeerEvents(
-            self.directory,
-            self.identity,
+            self.identity_file,
             self.driver,
             self.member,
             self._peer_known,
@@ -465,6 +490,7 @@ class StoreServer:
     def _housekeep(self) -> None:
         self.member.housekeep()
         self.checkpointer.look()
+        self._remember_witness()
 
     def _record_loaded(self, answer: Answer) -> None:
         view = answer.view()
@@ -472,6 +498,19 @@ class StoreServer:
             log.error("witness not usable", reason=answer.reason)
         else:
             self.driver.step(RecordSeen(self.driver.clock.now_ms(), view))
+
+    def _probe_witness(self) -> None:
+        if self.witness is not None and not self.member.stopping:
+            self.driver.witness_operations += 1
+            self.witness.load(self._record_loaded)
+
+    def _remember_witness(self) -> None:
+        """Keep the newest version durably: a record that goes back is not ours."""
+        witness, record = self.witness, self.driver.core.record
+        if witness is None or record is None:
+            return
+        witness.newest_version_seen = max(witness.newest_version_seen, record.version)
+        self.identity_file.know_witness(witness.witness_id, witness.newest_version_seen)
 
     def _peer_known(self, incarnation: int) -> None:
         if self.witness is not None:

@@ -32,6 +32,8 @@ class Identity:
     incarnation: int
     peer_incarnation: int = 0
     witness_id: int = 0
+    witness_version: int = 0
+    """The highest version of the witness record that this member ever saw."""
 
 
 def new_identity(cluster_id: int, member_id: int) -> Identity:
@@ -94,6 +96,25 @@ def lock_directory(directory: Path) -> int:
     return descriptor
 
 
-def with_peer(identity: Identity, incarnation: int) -> Identity:
-    """The identity once the peer is known."""
-    return replace(identity, peer_incarnation=incarnation)
+class IdentityFile:
+    """The identity in use; every change is durable before it is seen."""
+
+    def __init__(self, directory: Path, identity: Identity) -> None:
+        self._directory = directory
+        self.now = identity
+
+    def know_peer(self, incarnation: int) -> None:
+        """The peer has been met for the first time."""
+        self._change(replace(self.now, peer_incarnation=incarnation))
+
+    def know_witness(self, witness_id: int, version: int) -> None:
+        """A version of the witness record has been seen; never goes back."""
+        version = max(version, self.now.witness_version)
+        if (witness_id, version) != (self.now.witness_id, self.now.witness_version):
+            self._change(
+                replace(self.now, witness_id=witness_id, witness_version=version)
+            )
+
+    def _change(self, identity: Identity) -> None:
+        save_identity(self._directory, identity)
+        self.now = identity

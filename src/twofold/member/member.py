@@ -10,6 +10,7 @@ from functools import partial
 from twofold.base.errors import Failure, TwofoldError
 from twofold.base.ids import MemberId
 from twofold.member.alarms import NOSPACE, Quota
+from twofold.member.autocompact import AutoCompaction
 from twofold.member.driver import Driver, NotLeader
 from twofold.member.facade import (
     LeaseTime,
@@ -21,7 +22,7 @@ from twofold.member.facade import (
 )
 from twofold.member.leases import LeaseClock
 from twofold.proto import rpc_pb2
-from twofold.raft.types import NO_MEMBER, Mode, Role, StopRequested
+from twofold.raft.types import NO_MEMBER, CoreStatus, Mode, Role, StopRequested
 from twofold.store.apply.commands import CommandKind
 from twofold.store.mvcc.store import MvccStore
 
@@ -51,6 +52,8 @@ class MemberOptions:
     members: tuple[MemberView, ...]
     quota_bytes: int = 0
     witness_url: str = ""
+    compaction_period_ms: int = 0
+    compaction_revisions: int = 0
 
 
 class Member:
@@ -78,6 +81,9 @@ class Member:
         self._ask = ask
         self._published = False
         self._alarm_pending = False
+        self._auto = AutoCompaction(
+            options.compaction_period_ms, options.compaction_revisions
+        )
         self.witness_reachable: Callable[[], bool] = lambda: False
         driver.on_leadership = self._leadership
         driver.on_applied = self._applied
@@ -220,11 +226,18 @@ class Member:
             witness_url=self.options.witness_url,
             witness_reachable=self.witness_reachable(),
             witness_operations=driver.witness_operations,
-            safe_to_stop=core.mode is Mode.PAIR
-            and (core.role is Role.FOLLOWER or core.peer_promotable),
+            safe_to_stop=self._is_safe_to_stop(core),
             pending_proposals=len(driver.proposals),
             leader_changes=driver.leader_changes,
         )
+
+    def _is_safe_to_stop(self, core: CoreStatus) -> bool:
+        """Whether the other member goes on if this one stops now."""
+        if core.mode is Mode.LEARNER:
+            return True
+        if core.mode is not Mode.PAIR or not core.peer_alive:
+            return False
+        return core.role is Role.FOLLOWER or core.peer_promotable
 
     def members(self) -> tuple[MemberView, ...]:
         """See Facade.members: configured members, with what they published."""
@@ -273,6 +286,7 @@ class Member:
             return
         self._expire_leases(driver.clock.now_ms())
         self._publish()
+        self._auto_compact(driver.clock.now_ms())
         if (self.member_id, NOSPACE) in self.alarms() and self.quota.has_room(
             self.store.db_size_in_use()
         ):
@@ -291,6 +305,14 @@ class Member:
         error = Stopping("the member is shutting down")
         self.driver.proposals.fail_all(error)
         self.driver.reads.fail_all(error)
+
+    def _auto_compact(self, now_ms: int) -> None:
+        store = self.store
+        due = self._auto.due(now_ms, store.current_revision, store.compact_revision)
+        if due and self.driver.core.role is Role.LEADER:
+            body = rpc_pb2.CompactionRequest(revision=due).SerializeToString()
+            kind = CommandKind.COMPACT
+            self.propose(kind, body, lambda _outcome: None, _INTERNAL_TIMEOUT_MS)
 
     def _expire_leases(self, now_ms: int) -> None:
         for lease_id in self.lease_clock.take_expired(now_ms, _EXPIRE_LIMIT):

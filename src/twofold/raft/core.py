@@ -87,6 +87,11 @@ class Core:
         return self._mode()
 
     @property
+    def record(self) -> OwnerView | None:
+        """The newest witness record known here."""
+        return self._state.record
+
+    @property
     def hard_state(self) -> HardState:
         """The newest hard state handed out, durable or about to be."""
         return self._state.durable_asked
@@ -206,6 +211,7 @@ class Core:
         state.acknowledged_ms = max(state.acknowledged_ms, state.heard_ms)
         state.progress.moved_ms = max(state.progress.moved_ms, state.heard_ms)
         state.commit_ms = max(state.commit_ms, state.heard_ms)
+        state.disk_ms = max(state.disk_ms, state.heard_ms)
 
     def _dispatch(self, event: Event, out: Effects) -> None:
         state = self._state
@@ -213,8 +219,11 @@ class Core:
             case Received(message=message):
                 self._receive(message, out)
             case Persisted(index=index, term=term):
-                if state.log.persist(index, term) and state.role is Role.LEADER:
+                moved = state.log.persist(index, term)
+                if moved and state.role is Role.LEADER:
                     leader.advance(state, out)
+                elif moved and state.muted:
+                    self._unmute()
             case Propose(payloads=payloads):
                 leader.propose(state, payloads, out)
             case Applied(index=index):
@@ -254,6 +263,12 @@ class Core:
             tenure.tick(state, out)
         else:
             candidate.tick(state, out)
+
+    def _unmute(self) -> None:
+        state = self._state
+        if state.log.persisted == state.log.last_index:
+            state.muted = False
+            state.election_ms = state.now_ms + state.config.follower_suspicion_ms
 
     def _read(self, context: int, out: Effects) -> None:
         state = self._state
@@ -347,6 +362,8 @@ class Core:
         state.link_up = True
         state.dead = False
         state.heard_ms = state.message_ms = state.now_ms
+        if state.muted:
+            return
         if state.role is Role.LEADER:
             tenure.heard(state)
         else:
