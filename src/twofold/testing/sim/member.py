@@ -4,40 +4,48 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from twofold.base.disk import DiskFailed
-from twofold.base.ids import Index, MemberId
+from twofold.base.errors import Failure, TwofoldError
+from twofold.base.ids import MemberId
 from twofold.member.checkpoints import Checkpointer
-from twofold.member.driver import Driver
-from twofold.member.ports import CheckpointMark, Ticket
+from twofold.member.facade import MemberView
+from twofold.member.member import Member, MemberOptions
 from twofold.member.recovery import reconcile
-from twofold.raft.core import Core
-from twofold.raft.types import (
-    CoreConfig,
-    Entry,
-    HardState,
-    Message,
-    PeerAlive,
-    Position,
-)
-from twofold.store.apply.applier import Applier
+from twofold.raft.types import CoreConfig, Message, PeerAlive
 from twofold.store.backend.memory import MemoryBackend
 from twofold.store.backend.memory import MemoryDisk as StateDisk
+from twofold.store.backend.overlay import Overlay
+from twofold.store.backend.port import CheckpointDone
 from twofold.store.snap.applied import APPLIED, unpack_applied
 from twofold.store.wal.log import Wal
 from twofold.store.wal.records import WalMeta
 from twofold.testing.disk import MemoryDisk
+from twofold.testing.sim.log import SimLog
+from twofold.testing.sim.marks import Marks
+from twofold.testing.sim.model import Ledger
+from twofold.testing.sim.parts import MEMBERS, Parts, SimDriver, SimProposals
 from twofold.testing.sim.time import VirtualTime
+from twofold.testing.sim.watching import Watching
 from twofold.testing.sim.witness import Medium, SimWitness
 from twofold.witness.session import Identity
 
 CLUSTER_ID = 42
+LEASE_GRACE_MS = 500
+TICK_US = 20_000
+_HOUSEKEEP_TICKS = 10
 _WAL = Path("/wal")
-_TICK_US = 20_000
+_SEGMENT_BYTES = 64 << 10
+_RESERVE_BYTES = 4 << 10
+
+AskDone = Callable[[bytes | TwofoldError], None]
+
+
+class CheckpointFailed(Failure):
+    """The simulated disk refused a checkpoint."""
 
 
 class Network(Protocol):
@@ -52,96 +60,8 @@ class Network(Protocol):
     def forward(self, sender: MemberId, payload: bytes) -> None:
         """As ``send``, for commands."""
 
-
-@dataclass(slots=True)
-class _Write:
-    entries: Sequence[Entry]
-    hard_state: HardState | None
-    token: object
-
-    def into(self, wal: Wal) -> None:
-        wal.append(self.entries, self.hard_state)
-
-
-@dataclass(slots=True)
-class _Mark:
-    index: Index
-    position: Position
-    reset: bool
-    token: object
-
-    def into(self, wal: Wal) -> None:
-        wal.mark(self.index, self.position, reset=self.reset)
-
-
-_Job = _Write | _Mark
-
-
-class SimLog:
-    """LogPort over the real WAL; each sync takes its time, a crash may tear it."""
-
-    def __init__(self, wal: Wal, machine: Machine) -> None:
-        self.wal = wal
-        self.on_tickets: Callable[[Sequence[Ticket]], None] = lambda _t: None
-        self.on_mark: Callable[[CheckpointMark], None] = lambda _m: None
-        self._machine = machine
-        self._waiting: list[_Job] = []
-        self._writing: list[_Job] = []
-
-    @property
-    def busy(self) -> bool:
-        """See LogPort."""
-        return bool(self._waiting or self._writing)
-
-    def submit(
-        self, entries: Sequence[Entry], hard_state: HardState | None, ticket: Ticket
-    ) -> None:
-        """See LogPort."""
-        self._add(_Write(tuple(entries), hard_state, ticket))
-
-    def mark(
-        self, index: Index, position: Position, token: object, *, reset: bool = False
-    ) -> None:
-        """See LogPort."""
-        self._add(_Mark(index, position, reset, token))
-
-    def release(self, index: Index) -> None:
-        """See LogPort."""
-        self.wal.release(index)
-
-    def tear(self) -> None:
-        """The machine crashes now: any part of the running write may remain."""
-        disk, rng = self._machine.disk, self._machine.rng
-        disk.fail_at = disk.operations + rng.randint(1, 4)
-        with suppress(DiskFailed):
-            self._write()
-
-    def _add(self, job: _Job) -> None:
-        self._waiting.append(job)
-        if not self._writing:
-            self._begin()
-
-    def _begin(self) -> None:
-        self._writing, self._waiting = self._waiting, []
-        low, high = self._machine.sync_us
-        self._machine.later(self._machine.rng.randint(low, high), self._finish)
-
-    def _write(self) -> None:
-        if self._writing:
-            for job in self._writing:
-                job.into(self.wal)
-            self.wal.sync()
-
-    def _finish(self) -> None:
-        self._write()
-        tokens = [job.token for job in self._writing]
-        self._writing = []
-        if self._waiting:
-            self._begin()
-        self.on_tickets([token for token in tokens if isinstance(token, Ticket)])
-        for token in tokens:
-            if isinstance(token, CheckpointMark):
-                self.on_mark(token)
+    def ask(self, sender: MemberId, method: int, body: bytes, done: AskDone) -> None:
+        """Ask the peer's member; ``done`` gets a failure if the link breaks."""
 
 
 class _Link:
@@ -156,11 +76,29 @@ class _Link:
     def send(self, messages: Sequence[Message]) -> None:
         self._network.send(self._sender, tuple(messages))
 
-    def flush(self) -> None:
-        """Nothing waits."""
-
     def forward(self, payload: bytes) -> None:
         self._network.forward(self._sender, payload)
+
+    def flush(self) -> None:
+        """Nothing is held back here."""
+
+
+class _SlowBackend(MemoryBackend):
+    """Checkpoints take a while; a crash meanwhile leaves the old state."""
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(machine.state, deferred=True)
+        self._machine = machine
+
+    def _write(self, frozen: Overlay, done: CheckpointDone) -> None:
+        super()._write(frozen, done)
+        machine = self._machine
+        failure: Failure | None = None
+        if machine.rng.random() < machine.checkpoint_failures:
+            machine.marks.checkpoint_failures += 1
+            failure = CheckpointFailed("no space left")
+        delay_us = machine.rng.randint(500, 200_000)
+        machine.later(delay_us, lambda: self.finish(failure))
 
 
 @dataclass(slots=True)
@@ -168,6 +106,7 @@ class Machine:
     """A machine with its disks; ``driver`` is None while it is down.
 
     ``sync_us``: range of a log sync. ``paused``: everything waits (SIGSTOP).
+    ``rate_ppm``: how fast its clock runs. ``on_failed``: the disk stopped it.
     """
 
     member_id: MemberId
@@ -176,24 +115,35 @@ class Machine:
     rng: random.Random
     medium: Medium
     network: Network
+    ledger: Ledger
+    watching: Watching
+    marks: Marks
+    parts: Parts
     disk: MemoryDisk = field(default_factory=MemoryDisk)
     state: StateDisk = field(default_factory=StateDisk)
     incarnation: int = 0
-    driver: Driver | None = None
+    driver: SimDriver | None = None
+    member: Member | None = None
     log: SimLog | None = None
     checkpointer: Checkpointer | None = None
+    proposals: SimProposals | None = None
     paused: bool = False
     sync_us: tuple[int, int] = (100, 2_000)
+    rate_ppm: int = 1_000_000
+    checkpoint_failures: float = 0.0
     boots: int = 0
-    observe: Callable[[Driver], None] = lambda _driver: None
+    observe: Callable[[Machine], None] = lambda _machine: None
     send_snapshot: Callable[[Machine], None] = lambda _machine: None
+    on_failed: Callable[[Machine], None] = lambda _machine: None
+    tell: Callable[[MemberId, str], None] | None = None
     _held: list[Callable[[], None]] = field(default_factory=list)
+    _ticks: int = 0
 
     # ---- ports
 
     def now_ms(self) -> int:
         """See member.ports.Clock."""
-        return self.time.now_us // 1_000
+        return self.time.now_us * self.rate_ppm // 1_000_000_000
 
     def soon(self, callback: Callable[[], None]) -> None:
         """See member.ports.Clock."""
@@ -204,67 +154,119 @@ class Machine:
         boot = self.boots
 
         def run() -> None:
+            if self.boots != boot or self.driver is None:
+                return
             if self.paused:
                 self._held.append(run)
-            elif self.boots == boot and self.driver is not None:
-                callback()
-                self.observe(self.driver)
+                return
+            callback()
+            if self.driver is not None:
+                self.observe(self)
 
         self.time.after(delay_us, run)
 
     # ---- life
 
-    def boot(self, members: tuple[MemberId, MemberId], trace: bool = False) -> None:
-        """Start from what the disks hold."""
+    def boot(self) -> None:
+        """Start from what the disks hold; stays down if they fail."""
         self.boots += 1
-        if self.boots == 1:
-            self.incarnation = self.rng.getrandbits(63) | 1
-            meta = WalMeta(CLUSTER_ID, self.member_id, self.incarnation)
-            Wal.create(_WAL, meta, disk=self.disk)
-        wal, restart = Wal.open(_WAL, disk=self.disk)
-        applier = Applier(MemoryBackend(self.state))
-        restart = reconcile(wal, restart, applier.applied_index, applier.position)
+        try:
+            if not self.incarnation:
+                self._create()
+            wal, restart = Wal.open(
+                _WAL,
+                disk=self.disk,
+                segment_bytes=_SEGMENT_BYTES,
+                reserve_bytes=_RESERVE_BYTES,
+            )
+            applier = self.parts.applier(_SlowBackend(self), lease_ttl_min_s=1)
+            restart = reconcile(wal, restart, applier.applied_index, applier.position)
+        except DiskFailed:
+            self.marks.disk_failures += 1
+            self.disk.crash(self.rng)
+            return
+        ledger, member_id = self.ledger, self.member_id
+        applier.on_entry = lambda e, results: ledger.applied(member_id, e, results)
         config = CoreConfig(
-            self.member_id,
+            member_id,
             self.incarnation,
             self.peer_id,
             witness=True,
             seed=self.rng.getrandbits(32),
-            trace=trace,
+            trace=self.tell is not None,
         )
-        core = Core(config, restart, self.now_ms())
-        identity = Identity(CLUSTER_ID, 0, self.member_id, self.incarnation, members)
-        self.log = SimLog(wal, self)
-        self.driver = Driver(
+        core = self.parts.core(config, restart, self.now_ms())
+        identity = Identity(CLUSTER_ID, 0, member_id, self.incarnation, MEMBERS)
+        session = self.parts.session
+        self.log = log = self.parts.log(wal, self)
+        self.driver = driver = SimDriver(
             core,
             applier,
-            self.log,
-            _Link(self.network, self.member_id),
-            SimWitness(self.medium, identity, self.time, self),
+            log,
+            _Link(self.network, member_id),
+            SimWitness(self.medium, identity, self.time, self, session),
             self,
             origin=self.rng.getrandbits(63) | 1,
         )
-        self.log.on_tickets = self.driver.durable
+        driver.proposals = self.proposals = SimProposals(driver.proposals.origin)
+        log.on_tickets = driver.durable
+        log.on_failure = lambda: self.on_failed(self)
+        self._assemble(driver, log)
+        self.later(self.rng.randint(1, TICK_US), self._tick)
+
+    def _create(self) -> None:
+        self.incarnation = self.rng.getrandbits(63) | 1
+        meta = WalMeta(CLUSTER_ID, self.member_id, self.incarnation)
+        Wal.create(
+            _WAL,
+            meta,
+            disk=self.disk,
+            segment_bytes=_SEGMENT_BYTES,
+            reserve_bytes=_RESERVE_BYTES,
+        )
+
+    def _assemble(self, driver: SimDriver, log: SimLog) -> None:
         self.checkpointer = Checkpointer(
-            self.driver,
-            self.log,
+            driver,
+            log,
             lambda callback: self.later(1_000, callback),
             entries_max=1 << 40,
             age_max_ms=1 << 40,
             on_failure=lambda _failure: None,
         )
-        self.log.on_mark = self.checkpointer.marked
-        self.driver.on_send_snapshot = lambda: self.send_snapshot(self)
-        self.later(self.rng.randint(1, _TICK_US), self._tick)
+        log.on_mark = self.checkpointer.marked
+        driver.on_send_snapshot = lambda: self.send_snapshot(self)
+        if self.tell is not None:
+            tell, member_id = self.tell, self.member_id
+            driver.tell = lambda line: tell(member_id, line)
+        name = f"m{self.member_id}"
+        views = tuple(MemberView(member, "", (), ()) for member in MEMBERS)
+        self.member = Member(
+            driver,
+            CLUSTER_ID,
+            self.member_id,
+            MemberOptions(name, (f"http://{name}",), views),
+            LEASE_GRACE_MS,
+            lambda method, body, done: self.network.ask(
+                self.member_id, method, body, done
+            ),
+        )
+        self.watching.begin(self.member.store.hub, self.soon)
 
     def crash(self) -> None:
         """Power loss."""
         if self.log is not None and self.rng.random() < 0.7:
-            self.log.tear()
+            self.marks.torn_writes += self.log.tear()
+        self.end()
+
+    def end(self) -> None:
+        """The process is gone; what was not synced may be too."""
         self.disk.crash(self.rng)
         self.driver = None
+        self.member = None
         self.log = None
         self.checkpointer = None
+        self.proposals = None
         self.paused = False
         self._held.clear()
 
@@ -290,19 +292,22 @@ class Machine:
         driver = self.driver
         if driver is None:
             return
-        backend = MemoryBackend(state)
-        index, _ = unpack_applied(backend.metas().get(APPLIED))
+        index, _ = unpack_applied(state.metas.get(APPLIED))
         if index > driver.applied_index:
             self.state = state
-            driver.restored(backend)
+            driver.restored(_SlowBackend(self))
 
-    def checkpoint(self) -> None:
-        """Checkpoint the state machine now."""
-        if self.checkpointer is not None and not self.paused:
-            self.checkpointer.start()
+    def checkpoint(self, then: Callable[[], None] = lambda: None) -> bool:
+        """Checkpoint the state machine now; False if it cannot start."""
+        if self.checkpointer is None or self.paused:
+            return False
+        return self.checkpointer.start(then)
 
     def _tick(self) -> None:
-        if self.driver is not None:
-            self.driver.tick()
-            self.driver.expire()
-            self.later(_TICK_US, self._tick)
+        if self.driver is None or self.member is None:
+            return
+        self.driver.tick()
+        self._ticks += 1
+        if self._ticks % _HOUSEKEEP_TICKS == 0:
+            self.member.housekeep()
+        self.later(TICK_US * 1_000_000 // self.rate_ppm, self._tick)

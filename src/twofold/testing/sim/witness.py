@@ -7,28 +7,57 @@ from collections.abc import Callable
 from typing import Protocol
 
 from twofold.base.errors import InvariantError
-from twofold.base.ids import MemberId
+from twofold.base.ids import MemberId, Subterm, Term
 from twofold.member.ports import ClaimDone
-from twofold.raft.types import Claim, ClaimStatus
+from twofold.raft.types import Claim, ClaimStatus, Position
+from twofold.testing.sim.model import Violation
 from twofold.testing.sim.time import VirtualTime
 from twofold.witness.backends.memory import MemoryBackend
 from twofold.witness.errors import PublishUnknown, WitnessUnreachable
+from twofold.witness.record import decode
 from twofold.witness.session import Answer, Identity, Load, Publish, Session, Writer
 
 TIMEOUT_US = 2_000_000
 
 
+class Versions(MemoryBackend):
+    """The numbered versions on the medium."""
+
+
 class Medium:
     """The one medium that both members share, and its faults."""
 
-    def __init__(self, rng: random.Random) -> None:
-        self.backend = MemoryBackend()
+    def __init__(self, rng: random.Random, versions: MemoryBackend) -> None:
+        self.backend = versions
         self.rng = rng
         self.cut_from: set[MemberId] = set()
         self.unknown_chance = 0.0
         self.slow_us = 3_000
         self.late_landings = 0
         self.claims_won = 0
+        self._newest = Position(Term(0), Subterm(0))
+        self._version = 0
+
+    def publish(self, data: bytes, version: int) -> bool:
+        """Publish, and see that the record never goes back.
+
+        Raises:
+            Violation: it did.
+        """
+        won = self.backend.publish(data, version)
+        stored = self.backend.load()
+        if stored is not None:
+            record = decode(stored.data)
+            position = Position(record.term, record.subterm)
+            if stored.version < self._version or position < self._newest:
+                raise Violation(
+                    f"the witness went back: {stored.version} {position}, was"
+                    f" {self._version} {self._newest}"
+                )
+            if stored.version > self._version and position == self._newest != (0, 0):
+                raise Violation(f"two claims of {position}")
+            self._version, self._newest = stored.version, position
+        return won
 
 
 class Runner(Protocol):
@@ -42,14 +71,19 @@ class SimWitness:
     """WitnessPort of one boot; drives the real session step by step."""
 
     def __init__(
-        self, medium: Medium, identity: Identity, time: VirtualTime, runner: Runner
+        self,
+        medium: Medium,
+        identity: Identity,
+        time: VirtualTime,
+        runner: Runner,
+        session: type[Session] = Session,
     ) -> None:
         self._medium = medium
         self._time = time
         self._runner = runner
         self._member = identity.member_id
         rng = medium.rng
-        self._session = Session(
+        self._session = session(
             medium.backend,
             identity,
             nonce=lambda: rng.randbytes(16),
@@ -69,6 +103,8 @@ class SimWitness:
                 done(answer.number, answer.status, answer.view(), answer.reason)
 
         def give_up() -> None:
+            if finished[0]:
+                return
             status = ClaimStatus.UNREACHABLE
             finish(Answer(claim.number, status, None, "timed out"))
 
@@ -107,7 +143,7 @@ class SimWitness:
             return
 
         def publish() -> None:
-            won = medium.backend.publish(data, version)
+            won = medium.publish(data, version)
             self._runner.later(
                 rng.randint(100, 1_000), lambda: resume(lambda s: s.send(won))
             )
@@ -130,7 +166,7 @@ class SimWitness:
             late_us = delay_us if fate < 0.35 else rng.randint(50_000, 3_000_000)
 
             def land() -> None:
-                medium.late_landings += medium.backend.publish(data, version)
+                medium.late_landings += medium.publish(data, version)
 
             self._time.after(late_us, land)
         self._runner.later(delay_us, lambda: resume(lambda s: s.throw(error)))
