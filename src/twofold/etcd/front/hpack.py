@@ -21,6 +21,8 @@ _STATIC: list[Field] = [(b"", b"")] + [
 _STATIC_COUNT = 61
 _TABLE_BYTES_MAX = 4096
 _ENTRY_OVERHEAD_BYTES = 32
+# Cannot expand to more than 256 KiB, and is what most requests send.
+_SMALL_BLOCK_BYTES = 64
 _INTEGER_SHIFT_MAX = 21
 _HUFFMAN_CACHE_COUNT_MAX = 4096
 _HUFFMAN_CACHE_BYTES_MAX = 128
@@ -70,7 +72,6 @@ class Decoder:
         fields: list[Field] = []
         add = fields.append
         table = self._table
-        budget = self._header_bytes_max
         i = 0
         end = len(block)
         try:
@@ -101,17 +102,27 @@ class Decoder:
                 else:
                     field, i = self._literal(block, i, first)
                 add(field)
-                # What a few bytes of index can expand to must stay bounded.
-                budget -= len(field[0]) + len(field[1]) + _ENTRY_OVERHEAD_BYTES
-                if budget < 0:
-                    raise ConnectionFault(ENHANCE_YOUR_CALM, "header list too large")
         except IndexError as error:
             raise _fault("header block cut short") from error
+        if end > _SMALL_BLOCK_BYTES:
+            self._check_size(fields)
         return fields
+
+    def _check_size(self, fields: list[Field]) -> None:
+        # Fields of the table are shared until here, so even a block that is all
+        # indexes has cost little; what handlers make of them must stay bounded.
+        size = sum(len(name) + len(value) for name, value in fields)
+        if size + len(fields) * _ENTRY_OVERHEAD_BYTES > self._header_bytes_max:
+            raise ConnectionFault(ENHANCE_YOUR_CALM, "header list too large")
 
     def _literal(self, block: bytes, i: int, first: int) -> tuple[Field, int]:
         indexed = first & 0x40
-        index, i = _integer(block, i, 0x3F if indexed else 0x0F)
+        mask = 0x3F if indexed else 0x0F
+        index = first & mask
+        if index == mask:
+            index, i = _integer(block, i, mask)
+        else:
+            i += 1
         if index:
             name = self._entry(index)[0]
         else:
@@ -171,13 +182,17 @@ def _integer(block: bytes, i: int, mask: int) -> tuple[int, int]:
 
 
 def _string(block: bytes, i: int) -> tuple[bytes, int]:
-    is_huffman = block[i] & 0x80
-    length, i = _integer(block, i, 0x7F)
+    first = block[i]
+    length = first & 0x7F
+    if length == 0x7F:
+        length, i = _integer(block, i, 0x7F)
+    else:
+        i += 1
     end = i + length
     if end > len(block):
         raise _fault("string cut short")
     raw = block[i:end]
-    return (_huffman(raw) if is_huffman else raw), end
+    return (_huffman(raw) if first & 0x80 else raw), end
 
 
 def literal(name: bytes, value: bytes) -> bytes:

@@ -302,6 +302,16 @@ class Http1Connection(TransportPeer, Protocol):
         self._quiet_s = 0
         self.transport.close()
 
+    def eof_received(self) -> bool:
+        """The client has sent all; it may still wait for an answer.
+
+        Returns: True to keep the connection until then, which TLS cannot.
+        """
+        if self._is_over or not self._is_serving or self.is_tls:
+            return False
+        self._is_draining = True
+        return True
+
     def connection_lost(self, _exc: Exception | None) -> None:
         """The client is gone."""
         self._is_over = True

@@ -208,3 +208,15 @@ def test_responses_nobody_reads_hold_up_the_next_requests() -> None:
     protocol.pause_writing()
     server.wire.sweep(5)
     assert connection.is_aborted
+
+
+def test_a_client_that_has_sent_all_still_gets_its_answer() -> None:
+    server = Server(waits=True)
+    server.ask(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+    protocol = server.wire.transport.protocol
+    assert protocol is not None
+    assert protocol.eof_received()
+    server.requests[0].respond(200, {}, b"late")
+    assert _body(bytes(server.wire.transport.written)) == b"late"
+    assert server.wire.transport.closed
+    assert not protocol.eof_received()
