@@ -117,12 +117,17 @@ def _holds(store: MvccStore, leases: Leases, compare: Compare) -> bool:
         keys = store.live_keys(compare.key, compare.range_end)
         if keys:
             return all(_holds_for(store, leases, compare, key) for key in keys)
+        # Like a missing key, even if the key itself lives: the range may be
+        # empty because its end comes first.
+        return _holds_for(store, leases, compare, None)
     return _holds_for(store, leases, compare, compare.key)
 
 
-def _holds_for(store: MvccStore, leases: Leases, compare: Compare, key: bytes) -> bool:
+def _holds_for(
+    store: MvccStore, leases: Leases, compare: Compare, key: bytes | None
+) -> bool:
     target = compare.target
-    state = store.index.state(key)
+    state = None if key is None else store.index.state(key)
     # An unset value of the union reads as zero or empty, as it should.
     if target == Compare.MOD:
         mod = 0 if state is None else main_of(state.rev_key)
@@ -136,7 +141,7 @@ def _holds_for(store: MvccStore, leases: Leases, compare: Compare, key: bytes) -
     if target == Compare.LEASE:
         # The stored lease, which outlives the lease itself in a KeyValue only
         # until the revoke that deletes the key: the table says the same.
-        lease_id = 0 if state is None else leases.lease_of(key)
+        lease_id = 0 if key is None else leases.lease_of(key)
         return _judge(compare.result, lease_id, compare.lease)
     if state is None:
         return False  # There is no value to compare with.

@@ -178,6 +178,7 @@ def test_a_compare_must_hold_for_the_whole_range(store: MvccStore) -> None:
     # An empty range is like a missing key.
     assert holds(store, key=b"x", range_end=b"z", target=Compare.VERSION)
     assert not holds(store, key=b"x", range_end=b"z", target=Compare.VALUE)
+    assert holds(store, key=b"b", range_end=b"a", target=Compare.VERSION)
 
 
 def test_nested_compares_see_the_state_before_everything(store: MvccStore) -> None:
