@@ -18,6 +18,7 @@ from twofold.member.facade import (
     MemberView,
     ProposalDone,
     ReadDone,
+    RequestTimedOut,
     Stopping,
 )
 from twofold.member.leases import LeaseClock
@@ -302,9 +303,10 @@ class Member:
 
     def fail_all(self) -> None:
         """Answer what is left: the process ends."""
-        error = Stopping("the member is shutting down")
-        self.driver.proposals.fail_all(error)
-        self.driver.reads.fail_all(error)
+        # A write that was taken may be in the peer's log by now.
+        unknown = RequestTimedOut("the member shut down before the write was answered")
+        self.driver.proposals.fail_all(unknown)
+        self.driver.reads.fail_all(Stopping("the member is shutting down"))
 
     def _auto_compact(self, now_ms: int) -> None:
         store = self.store

@@ -10,7 +10,6 @@ from twofold.member.driver import Driver
 from twofold.member.proposals import Proposals
 from twofold.raft.core import Core
 from twofold.raft.types import Effects
-from twofold.store.apply.commands import CommandKind
 from twofold.testing.sim.log import SimLog
 from twofold.testing.sim.model import CommandId, SimApplier
 from twofold.testing.sim.witness import Versions
@@ -50,5 +49,4 @@ class Parts:
 
 
 SOUND = Parts()
-NOT_CLIENTS = frozenset({CommandKind.MEMBER_ATTRIBUTES, CommandKind.ALARM})
 MEMBERS = A, B = MemberId(1), MemberId(2)

@@ -53,7 +53,7 @@ class StepChecks:
                 raise Violation(f"two leaders in term {status.term}")
         if status.mode is Mode.SOLO:
             self._check_alone(machine)
-        self._mark(member, self._modes.get(member), status.mode)
+        self._mark(self._modes.get(member), status.mode)
         self._modes[member] = status.mode
 
     @staticmethod
@@ -68,7 +68,7 @@ class StepChecks:
         if peer is not None and peer.core.mode is Mode.SOLO:
             raise Violation("both members commit alone")
 
-    def _mark(self, member: MemberId, before: Mode | None, mode: Mode) -> None:
+    def _mark(self, before: Mode | None, mode: Mode) -> None:
         if before is mode:
             return
         marks = self._marks

@@ -32,7 +32,7 @@ class Watching:
         hub.on_behind = lambda: soon(catch_up)
         hub.watch(self, 1, b"\0", ALL, self.next_revision)
 
-    def events(self, watcher: Watcher, revision: int, groups: list[Group]) -> None:
+    def events(self, _watcher: Watcher, revision: int, groups: list[Group]) -> None:
         """See Sink."""
         for main, encoded in groups:
             if main != self.next_revision or main > revision:
@@ -52,6 +52,6 @@ class Watching:
                 )
             self.seen += 1
 
-    def compacted(self, watcher: Watcher, compact_revision: int) -> None:
+    def compacted(self, _watcher: Watcher, compact_revision: int) -> None:
         """See Sink."""
-        raise Violation(f"watch at {self._name}: nothing was compacted")
+        raise Violation(f"watch at {self._name}: {compact_revision} was not compacted")
