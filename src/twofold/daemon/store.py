@@ -9,7 +9,6 @@ import secrets
 import signal
 import ssl
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -419,12 +418,14 @@ class StoreServer:
         )
         front = Front(self.services.routes, limits)
         self.driver.after_turn = front.flush
+        counters = front.counters
+        self.services.traffic = lambda: (counters.bytes_in, counters.bytes_out)
         self.fronts.append(front)
         tls = self._client_tls()
         urls = (*config.listen_client_urls, *config.listen_client_http_urls)
         bound = await front.listen(urls, tls)
         if config.listen_metrics_urls:
-            metrics = Front(replace(self.services.routes, unary={}, streams={}))
+            metrics = Front(self.services.monitoring)
             self.fronts.append(metrics)
             bound += await metrics.listen(config.listen_metrics_urls, tls)
         log.info("listening", urls=bound)

@@ -41,6 +41,7 @@ class Checkpointer:
         self._age_max_ms = age_max_ms
         self._on_failure = on_failure
         self._last_ms = driver.clock.now_ms()
+        self._then: list[Callable[[], None]] = []
         self.index = driver.applied_index
 
     def look(self) -> None:
@@ -59,7 +60,7 @@ class Checkpointer:
             self.start()
 
     def start(self, then: Callable[[], None] = lambda: None) -> bool:
-        """Start a checkpoint now; ``then`` runs when it and its mark are handed in.
+        """Start a checkpoint now; ``then`` runs once its mark is durable.
 
         Returns: False if one is under way.
         """
@@ -81,6 +82,7 @@ class Checkpointer:
         """The log knows of the checkpoint: forget what lies before it."""
         driver = self._driver
         now_ms = driver.clock.now_ms()
+        waiting, self._then = self._then, []
         self._log.release(mark.index)
         driver.step(Applied(now_ms, driver.applied_index))
         keep_from = mark.index
@@ -90,6 +92,8 @@ class Checkpointer:
             keep_from = Index(max(status.peer_match, mark.index - ENTRIES_KEPT_MAX))
         if keep_from > 0:
             driver.step(Compacted(now_ms, keep_from))
+        for then in waiting:
+            then()
 
     def _finish(
         self,
@@ -102,5 +106,5 @@ class Checkpointer:
             self._on_failure(failure)
             return
         self.index = index
+        self._then.append(then)
         self._log.mark(index, position, CheckpointMark(index))
-        then()
