@@ -341,9 +341,13 @@ class MvccStore:
         self.check_revision(revision)
         check(not self._writer.changes, "no hash within a transaction")
         revision = revision if revision > 0 else self.current_revision
+        visible = self.index.visible_at(revision)
+        if not visible:
+            # etcd then counts all that its compaction has left.
+            visible = self.index.visible_at(self.compact_revision)
         value = hashing.hash_kv(
             self.backend.scan(b"", None),
-            self.index.visible_at(revision),
+            visible,
             self.compact_revision,
             revision,
         )
