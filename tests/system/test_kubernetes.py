@@ -23,7 +23,7 @@ from twofold.testing.faults import (
     wait_settled,
 )
 from twofold.testing.history import equal_hashes
-from twofold.testing.kube_caller import KubeCaller
+from twofold.testing.kube_caller import KubeCaller, call_again
 from twofold.testing.netns import Network
 from twofold.testing.processes import Cluster, etcd_cluster, twofold_cluster
 
@@ -56,7 +56,7 @@ CRD = {
 
 
 def _must(plane: ControlPlane, *arguments: str, stdin: str | None = None) -> str:
-    called = plane.kubectl(*arguments, stdin=stdin)
+    called = call_again(plane, *arguments, stdin=stdin)
     words = f"kubectl {' '.join(arguments)} after {called.took_s:.1f} s: {called.error}"
     assert called.ok, words
     return called.output
@@ -115,9 +115,12 @@ def _scenario(scene: Scene, faults: list[Fault], folder: Path) -> None:
             print(  # noqa: T201 - shown with -s and on failure
                 f"{len(caller.calls)} calls, slowest {caller.slowest_s:.2f} s",
                 *caller.failed(),
+                *caller.interrupted,
                 sep="\n",
             )
         assert caller.failed() == []
+        # At most what one client had under way, for each member that died.
+        assert len(caller.interrupted) <= len(faults)
         assert plane.dead() == []
         names = _must(plane, "get", "configmaps", "-o", "name").split()
         missing = {f"configmap/{name}" for name in caller.created} - set(names)

@@ -43,13 +43,14 @@ _READY_TIMEOUT_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Called:
-    """One kubectl call and how it ended."""
+    """One kubectl call and how it ended; ``interrupted``: what a first try said."""
 
     arguments: tuple[str, ...]
     code: int
     output: str
     error: str
     took_s: float
+    interrupted: str = ""
 
     @property
     def ok(self) -> bool:

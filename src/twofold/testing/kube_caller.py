@@ -1,12 +1,39 @@
-"""A person at kubectl who never stops, and notes how each call ended."""
+"""A person at kubectl who never stops, and notes how each call ended.
+
+A write that the member which dies had already taken cannot be answered by
+anyone: kube-apiserver's etcd client reports the broken connection and, rightly,
+does not repeat the write. With real etcd it is no different. Such a call is
+*interrupted*; the person looks at the words and calls again.
+"""
 
 from __future__ import annotations
 
 import json
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from twofold.testing.control_plane import Called, ControlPlane
+
+_INTERRUPTED = (
+    "error reading from server",
+    "connection reset by peer",
+    "transport is closing",
+    "keepalive ping failed",
+)
+_DONE_BEFORE = {"create": "already exists", "delete": "not found"}
+
+
+def call_again(
+    plane: ControlPlane, *arguments: str, stdin: str | None = None
+) -> Called:
+    """Call kubectl, and once more if a dying member had taken the write."""
+    called = plane.kubectl(*arguments, stdin=stdin)
+    if called.ok or not any(words in called.error for words in _INTERRUPTED):
+        return called
+    again = plane.kubectl(*arguments, stdin=stdin)
+    if not again.ok and _DONE_BEFORE.get(arguments[0], "\0") in again.error:
+        again = replace(again, code=0)
+    return replace(again, interrupted=called.error.strip())
 
 
 @dataclass
@@ -40,6 +67,11 @@ class KubeCaller:
         ]
 
     @property
+    def interrupted(self) -> list[str]:
+        """The words of what a dying member took with it."""
+        return [call.interrupted for call in self.calls if call.interrupted]
+
+    @property
     def slowest_s(self) -> float:
         """The longest call."""
         return max((call.took_s for call in self.calls), default=0.0)
@@ -59,6 +91,6 @@ class KubeCaller:
             self._stopping.wait(0.1)
 
     def _call(self, *arguments: str) -> bool:
-        called = self.plane.kubectl(*arguments)
+        called = call_again(self.plane, *arguments)
         self.calls.append(called)
         return called.ok
