@@ -12,6 +12,7 @@ import lmdb
 
 from twofold.base.errors import Failure, InvariantError
 from twofold.store.backend.build import discard, sync_directory
+from twofold.store.backend.cache import ValueCache
 from twofold.store.backend.overlay import Overlay, OverlayBackend, require
 from twofold.store.backend.port import (
     KEY_MAP,
@@ -25,6 +26,7 @@ from twofold.store.errors import BackendFailure
 
 _SCAN_PAIRS = 256
 _MAP_SIZE_BYTES = 16 << 30
+_CACHE_BYTES = 32 << 20
 
 _Job = tuple[Overlay, CheckpointDone]
 
@@ -63,9 +65,14 @@ class LmdbBackend(OverlayBackend):
     """Shape: ``directory`` holds data.mdb and lock.mdb; one process at a time."""
 
     def __init__(
-        self, directory: Path, *, map_size_bytes: int = _MAP_SIZE_BYTES
+        self,
+        directory: Path,
+        *,
+        map_size_bytes: int = _MAP_SIZE_BYTES,
+        cache_bytes: int = _CACHE_BYTES,
     ) -> None:
         super().__init__()
+        self._cache = ValueCache(cache_bytes)
         self.directory = directory
         # Guards the loop's read transaction and the count of views: the map can
         # only grow while this process has no transaction at all.
@@ -112,17 +119,35 @@ class LmdbBackend(OverlayBackend):
             self._used_bytes = pages * self._page_bytes
 
     def _durable_get(self, rev_key: bytes) -> bytes | None:
+        known = self._cache.get(rev_key)
+        if known is not None:
+            return known
         with self._gate:
             value = self._reading().get(rev_key, db=self.maps[KEY_MAP])
         return None if value is None else bytes(value)
 
     def _durable_get_many(self, rev_keys: Sequence[bytes]) -> list[bytes]:
-        if not rev_keys:
-            return []
+        known = self._cache.get_many(rev_keys)
+        missing = [
+            rev_key
+            for rev_key, value in zip(rev_keys, known, strict=True)
+            if value is None
+        ]
+        if not missing:
+            return cast("list[bytes]", known)
         with self._gate, self._reading().cursor(self.maps[KEY_MAP]) as cursor:
-            pairs = cast("list[Pair]", cursor.getmulti(rev_keys))
-            values = [value for _, value in pairs]
-        return require(values, rev_keys)
+            pairs = cast("list[Pair]", cursor.getmulti(missing))
+        loaded = dict(pairs)
+        require(list(loaded), missing)
+        self._cache.remember(loaded)
+        return [
+            loaded[rev_key] if value is None else value
+            for rev_key, value in zip(rev_keys, known, strict=True)
+        ]
+
+    def _retire(self, frozen: Overlay) -> None:
+        self._cache.forget(frozen.deletes)
+        self._cache.remember(frozen.puts)
 
     def _durable_scan(self, start: bytes, stop: bytes | None) -> Iterator[Pair]:
         while True:

@@ -90,6 +90,9 @@ class OverlayBackend:
         """Look at the newest durable state from now on."""
         raise NotImplementedError
 
+    def _retire(self, frozen: Overlay) -> None:
+        """``frozen`` is durable and about to be forgotten."""
+
     # ---- checkpoints
 
     def before_freeze(self, hook: Callable[[], None]) -> None:
@@ -133,6 +136,7 @@ class OverlayBackend:
         if outcome[0] is None:
             # First renew, then drop: in between both hold the same pairs.
             self._renew()
+            self._retire(self._frozen)
             self._certain = True
         else:
             self._certain = False
