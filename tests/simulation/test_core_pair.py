@@ -77,6 +77,8 @@ class Chaos:
             member.witness_up = chance.random() < 0.6
         elif dice < 0.5:
             member.witness_late_ms = chance.choice([0, 0, 20, 400, 900, 3_000])
+        elif dice < 0.51:
+            member.disk_ms = chance.choice([1, 1, 40, 4_000])
         elif dice < 0.53:
             member.paused = member.core is not None
         elif dice < 0.6:
@@ -110,6 +112,7 @@ class Chaos:
         for member in world.members.values():
             member.paused = False
             member.witness_up, member.witness_late_ms = True, 0
+            member.disk_ms = 1
             # A member that was told to stop is started anew.
             if member.core is not None:
                 world.crash(member.member_id, seen=False)

@@ -27,7 +27,7 @@ def tick(state: State, out: Effects) -> None:
     phase = state.phase
     if not state.config.peer:
         _lead_single(state, out)
-    elif state.stopping:
+    elif state.stopping or state.muted:
         pass
     elif phase is Phase.IDLE:
         if now_ms >= state.election_ms:
@@ -51,7 +51,7 @@ def deadline_ms(state: State) -> int:
     phase = state.phase
     if not state.config.peer:
         return state.now_ms
-    if state.stopping:
+    if state.stopping or state.muted:
         return state.now_ms + 3_600_000
     if phase is Phase.IDLE:
         return state.election_ms
@@ -99,7 +99,7 @@ def lose_leader(state: State, out: Effects) -> None:
     _to_pre_vote(state)
     if state.config.trace:
         out.trace.append("leader dead" if state.dead else "no leader")
-    if state.stopping:
+    if state.stopping or state.muted:
         return
     if state.dead and _may_consult(state) and state.now_ms >= state.backoff.until_ms:
         consult(state, out)

@@ -41,7 +41,7 @@ def become(state: State, mode: Mode, out: Effects) -> None:
     state.round = 0
     state.transfer_ms = 0
     now_ms = state.now_ms
-    state.acknowledged_ms = state.commit_ms = now_ms
+    state.acknowledged_ms = state.commit_ms = state.disk_ms = now_ms
     state.check_ms = now_ms + state.config.heartbeat_ms
     state.solo_ms = now_ms
     alone = mode is not Mode.PAIR
@@ -162,6 +162,8 @@ def receive_reply(state: State, message: AppendReply, out: Effects) -> None:
         # Less may only mean that its disk is not done yet.
         progress.probing = False
         progress.next = progress.match + 1
+    if progress.match:
+        progress.empty = False
     if moved:
         advance(state, out)
     if progress.next <= log.last_index:
@@ -170,6 +172,11 @@ def receive_reply(state: State, message: AppendReply, out: Effects) -> None:
 
 def _rejected(state: State, hint: int, out: Effects) -> None:
     progress, log = state.progress, state.log
+    if must_own_first(state, hint):
+        progress.empty = True
+        progress.probe()
+        return
+    progress.empty = False
     following = max(min(hint, log.last_index), progress.match) + 1
     if following <= log.snapshot_index:
         if not progress.snapshot:
@@ -183,6 +190,22 @@ def _rejected(state: State, hint: int, out: Effects) -> None:
     progress.probe()
     progress.next = following
     heartbeat(state, out)
+
+
+def must_own_first(state: State, hint: int) -> bool:
+    """Whether the witness must name us before this peer gets anything.
+
+    A new disk beside an old one: half of our log there would be beyond an old
+    record, and the peer could lead with it, though we may have committed the
+    other half alone (as a single member) or with the disk that is gone.
+    """
+    return (
+        hint == 0
+        and state.progress.match == 0
+        and state.term_start > 1
+        and state.config.witness
+        and state.mode is not Mode.SOLO
+    )
 
 
 def _stream_snapshot(state: State, out: Effects) -> None:

@@ -18,11 +18,14 @@ class Progress:
     ``probing``: we do not know where the logs meet, so only empty appends go
     out. ``snapshot``: a snapshot is streaming; entries wait. ``snapshot_ms``: if
     not 0, when the peer's word about it is overdue, or the next one may start.
+    ``empty``: the peer has nothing at all, so whatever we send it could be taken
+    for all that there is.
     """
 
     __slots__ = (
         "_window_bytes",
         "close_index",
+        "empty",
         "inflight",
         "inflight_bytes",
         "match",
@@ -47,6 +50,7 @@ class Progress:
         self.next = last_index + 1
         self.probing = False
         self.snapshot = False
+        self.empty = False
         self.snapshot_ms = 0
         self.sent_commit = 0
         self.moved_ms = now_ms

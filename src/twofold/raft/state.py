@@ -58,6 +58,7 @@ class State:
         self.handed: Index = restart.applied
         self.applied: Index = restart.applied
         self.stopping = False
+        self.muted = False
         self._chance = (config.seed * 2654435761 + config.member_id) & 0xFFFFFFFF
 
         # The peer as we see it.
@@ -103,6 +104,8 @@ class State:
         self.check_ms = 0
         self.sent_ms = 0
         self.transfer_ms = 0
+        self.disk_index = self.log.persisted
+        self.disk_ms = now_ms
 
     def jitter(self) -> int:
         """The next number in [0, jitter_ms): a small generator of our own."""

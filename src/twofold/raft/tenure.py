@@ -23,6 +23,9 @@ START_FACTOR = 5
 """So many suspicions may pass until a new leader's first commit: a peer that
 has much to catch up must not hold up writes."""
 
+WEDGED_MS = 3_000
+"""A leader whose own disk stands still for so long steps aside."""
+
 TRANSFER_MS = 1_000
 """So long a hand-over may hold up writes."""
 
@@ -61,6 +64,9 @@ def _check(state: State, out: Effects) -> None:
     progress.sample(state.log.last_index, state.now_ms)
     if state.commit >= state.log.persisted:
         state.commit_ms = state.now_ms
+    if _disk_is_wedged(state) and is_promotable(state) and not is_silent(state):
+        _step_aside(state, out)
+        return
     if progress.snapshot and 0 < progress.snapshot_ms <= state.now_ms:
         progress.snapshot = False
     if state.transfer_ms:
@@ -73,9 +79,28 @@ def _check(state: State, out: Effects) -> None:
         leader.heartbeat(state, out)
 
 
+def _disk_is_wedged(state: State) -> bool:
+    persisted = state.log.persisted
+    if persisted != state.disk_index or persisted == state.log.last_index:
+        state.disk_index, state.disk_ms = persisted, state.now_ms
+    return state.now_ms - state.disk_ms >= WEDGED_MS
+
+
+def _step_aside(state: State, out: Effects) -> None:
+    """Let the peer take over: our vote would need the disk that hangs.
+
+    So we fall silent until the disk is back, and the peer, whose log is beyond
+    the record, asks the witness.
+    """
+    follower.become(state, state.term, NO_MEMBER, out)
+    state.muted = True
+    if state.config.trace:
+        out.trace.append("own disk stands still: silent until it is back")
+
+
 def is_silent(state: State) -> bool:
     """Whether the peer must be counted as lost, by silence or by standstill."""
-    if state.dead:
+    if state.dead or (state.progress.empty and state.mode is not Mode.SOLO):
         return True
     now_ms, limit_ms = state.now_ms, state.config.leader_suspicion_ms
     if now_ms - state.heard_ms >= limit_ms:
@@ -214,6 +239,7 @@ def _enter_solo(state: State, claim: Claim, out: Effects) -> None:
     # proposed to the pair.
     state.alone_through = quorum.ALL
     state.solo_ms = state.now_ms
+    state.progress.empty = False
     state.hold_down.enter_solo(state.now_ms)
     if state.config.trace:
         out.trace.append(f"solo {claim.term}.{claim.subterm}")

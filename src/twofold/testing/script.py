@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from twofold.raft.types import Role, StopRequested, TransferRequested
-from twofold.testing.pair_world import Member, World
+from twofold.testing.pair_world import Disk, Member, World
 
 
 def run_script(text: str) -> str:
@@ -96,6 +96,9 @@ def _command(world: World, line: str) -> None:
             world.propose(number, words[1].encode())
         case "read":
             world.read(number)
+        case "wipe":
+            world.members[number].disk = Disk()
+            world.members[number].applied.clear()
         case "compact":
             world.compact(number)
         case "streaming":

@@ -256,3 +256,45 @@ def test_the_record_travels_until_the_peer_has_it(leader: Any, record: Make) -> 
     leader.receive(AppendReply(Term(1), True, Index(1), 0, seen))
     leader.wait(60)
     assert leader.last(Append).record is None
+
+
+def test_a_leader_with_a_hung_disk_falls_silent(leader: Any) -> None:
+    leader.sync = False
+    out = leader.step(Propose(leader.now_ms, (b"a",)))
+    for _ in range(200):
+        leader.wait(20)
+        leader.reply(2)
+    assert leader.core.status().role is Role.FOLLOWER
+    leader.receive(Vote(Term(2), Index(2), leader.core._state.log.last_position))
+    assert not leader.sent
+    assert leader.core.status().term == 1
+    leader.persisted(out.entries[0])
+    leader.receive(Vote(Term(2), Index(2), leader.core._state.log.last_position))
+    assert leader.last(VoteReply).granted
+
+
+def test_a_hung_disk_of_a_solo_leader_has_no_replacement(leader: Any) -> None:
+    solo(leader)
+    leader.sync = False
+    leader.step(Propose(leader.now_ms, (b"a",)))
+    leader.wait(5_000)
+    assert leader.core.status().role is Role.LEADER
+
+
+def test_an_empty_peer_gets_nothing_before_the_record_is_ours(
+    make: Make, entry: Make
+) -> None:
+    bench = make(entry(1, 0, 1), entry(1, 0, 2)).elect()
+    bench.reply(0, ok=False)
+    bench.wait(60)
+    assert bench.claims[-1].sitting
+    for status in (ClaimStatus.UNREACHABLE, ClaimStatus.OK):
+        for _ in range(20):
+            bench.reply(0, ok=False)
+            assert not [m for m in bench.sent if isinstance(m, Append) and m.entries]
+            bench.wait(30)
+        bench.answer(status)
+    assert bench.core.status().mode is Mode.SOLO
+    bench.reply(0, ok=False)
+    bench.reply(0)
+    assert [e.index for e in bench.last(Append).entries] == [1, 2, 3]
