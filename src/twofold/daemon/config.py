@@ -38,8 +38,6 @@ class TlsConfig:
     key_file: str = ""
     trusted_ca_file: str = ""
     client_cert_auth: bool = False
-    client_cert_file: str = ""
-    client_key_file: str = ""
     skip_client_san_verification: bool = False
 
     @property
@@ -83,13 +81,10 @@ class ServeConfig:
     max_txn_ops: int
     max_request_bytes: int
     max_concurrent_streams: int
-    keepalive_interval_ms: int
-    keepalive_timeout_ms: int
     auto_compaction_period_ms: int
     auto_compaction_revisions: int
     watch_progress_interval_ms: int
     log_level: str
-    feature_gates: Mapping[str, bool] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     """Sentences for the log, once it exists."""
 
@@ -147,6 +142,7 @@ def load_config(
     """
     settings = _collect(arguments, environment)
     _check_all_values(settings)
+    _note_gates(settings)
     configcheck.refuse_unsupported(settings.texts)
     config = _build(settings)
     more = configcheck.check(
@@ -194,13 +190,10 @@ def _build(settings: _Settings) -> ServeConfig:
         max_txn_ops=settings["max-txn-ops"],
         max_request_bytes=settings["max-request-bytes"],
         max_concurrent_streams=settings["max-concurrent-streams"],
-        keepalive_interval_ms=settings["grpc-keepalive-interval"],
-        keepalive_timeout_ms=settings["grpc-keepalive-timeout"],
         auto_compaction_period_ms=period_ms,
         auto_compaction_revisions=revisions,
         watch_progress_interval_ms=settings["watch-progress-notify-interval"],
         log_level=settings["log-level"],
-        feature_gates=_gates(settings),
         notes=tuple(settings.notes),
     )
 
@@ -270,8 +263,6 @@ def _tls(settings: _Settings, prefix: str) -> TlsConfig:
         key_file=settings[f"{prefix}key-file"],
         trusted_ca_file=settings[f"{prefix}trusted-ca-file"],
         client_cert_auth=settings[f"{prefix}client-cert-auth"],
-        client_cert_file=settings[f"{prefix}client-cert-file"],
-        client_key_file=settings[f"{prefix}client-key-file"],
         skip_client_san_verification=bool(prefix)
         and settings["peer-skip-client-san-verification"],
     )
@@ -299,21 +290,17 @@ def _auto_compaction(settings: _Settings) -> tuple[int, int]:
     )
 
 
-def _gates(settings: _Settings) -> dict[str, bool]:
-    """Feature gates, also from flags of older versions; unknown ones are noted."""
-    gates: dict[str, bool] = {}
-    for flag, gate in GATE_FLAGS.items():
-        if settings.given(flag):
-            gates[gate] = settings.texts[flag].lower() in {"true", "1", "t"}
+def _note_gates(settings: _Settings) -> None:
+    """Check the feature gates, older versions' flags too; none has an effect."""
+    gates = {GATE_FLAGS[flag] for flag in GATE_FLAGS if settings.given(flag)}
     for pair in filter(None, settings["feature-gates"].split(",")):
         name, _, text = pair.partition("=")
-        lowered = text.strip().lower()
-        if lowered not in {"true", "false"}:
+        if text.strip().lower() not in {"true", "false"}:
             raise ConfigError(
                 f"--feature-gates: {pair!r} is wrong; write {name}=true or {name}=false"
             )
-        gates[name.strip()] = lowered == "true"
-    unknown = sorted(set(gates) - KNOWN_GATES)
-    if unknown:
-        settings.notes.append(f"unknown feature gates: {', '.join(unknown)}")
-    return gates
+        gates.add(name.strip())
+    for word, names in (("", gates & KNOWN_GATES), ("unknown ", gates - KNOWN_GATES)):
+        if names:
+            listed = ", ".join(sorted(names))
+            settings.notes.append(f"{word}feature gates without effect: {listed}")

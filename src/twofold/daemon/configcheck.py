@@ -46,6 +46,8 @@ _NOT_YET = {
     "host-whitelist": "*",
     "peer-cert-allowed-cn": "",
     "peer-cert-allowed-hostname": "",
+    "peer-client-cert-file": "",
+    "peer-client-key-file": "",
     "peer-crl-file": "",
     "tls-max-version": "",
     "tls-min-version": "TLS1.2",
@@ -221,21 +223,14 @@ def _check_ports(config: ServeConfig) -> list[str]:
 
 
 def _check_tls(prefix: str, tls: TlsConfig) -> None:
-    pairs = (
-        (f"{prefix}cert-file", tls.cert_file, f"{prefix}key-file", tls.key_file),
-        (
-            f"{prefix}client-cert-file",
-            tls.client_cert_file,
-            f"{prefix}client-key-file",
-            tls.client_key_file,
-        ),
-    )
-    for cert_flag, cert, key_flag, key in pairs:
-        if bool(cert) != bool(key):
-            there, missing = (cert_flag, key_flag) if cert else (key_flag, cert_flag)
-            raise ConfigError(f"--{there} needs --{missing} beside it")
-        _check_file(cert_flag, cert)
-        _check_file(key_flag, key)
+    cert_flag, key_flag = f"{prefix}cert-file", f"{prefix}key-file"
+    if bool(tls.cert_file) != bool(tls.key_file):
+        there, missing = (
+            (cert_flag, key_flag) if tls.cert_file else (key_flag, cert_flag)
+        )
+        raise ConfigError(f"--{there} needs --{missing} beside it")
+    _check_file(cert_flag, tls.cert_file)
+    _check_file(key_flag, tls.key_file)
     _check_file(f"{prefix}trusted-ca-file", tls.trusted_ca_file)
     if tls.client_cert_auth and not tls.trusted_ca_file:
         raise ConfigError(
