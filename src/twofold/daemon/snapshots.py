@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -78,7 +79,8 @@ class Snapshots:
         if self._sending:
             return
         self._sending = True
-        if not self._checkpointer.start(self._stream):
+        broken = partial(self._sent, False)
+        if not self._checkpointer.start(self._stream, broken):
             # One is under way: what it holds may be too old, ask again later.
             self._sent(False)
 

@@ -59,8 +59,14 @@ class Checkpointer:
         ):
             self.start()
 
-    def start(self, then: Callable[[], None] = lambda: None) -> bool:
+    def start(
+        self,
+        then: Callable[[], None] = lambda: None,
+        failed: Callable[[], None] = lambda: None,
+    ) -> bool:
         """Start a checkpoint now; ``then`` runs once its mark is durable.
+
+        Shape: if it starts, either ``then`` or ``failed`` runs, and once.
 
         Returns: False if one is under way.
         """
@@ -70,8 +76,12 @@ class Checkpointer:
 
         def finish(failure: Failure | None) -> None:
             # A snapshot of the leader may have replaced the state meanwhile.
-            if driver.applier.backend is backend:
-                self._finish(index, position, failure, then)
+            if failure is None and driver.applier.backend is backend:
+                self._finish(index, position, then)
+                return
+            if failure is not None:
+                self._on_failure(failure)
+            failed()
 
         self._last_ms = driver.clock.now_ms()
         return backend.checkpoint(
@@ -99,12 +109,8 @@ class Checkpointer:
         self,
         index: Index,
         position: Position,
-        failure: Failure | None,
         then: Callable[[], None],
     ) -> None:
-        if failure is not None:
-            self._on_failure(failure)
-            return
         self.index = index
         self._then.append(then)
         self._log.mark(index, position, CheckpointMark(index))

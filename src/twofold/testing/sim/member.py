@@ -297,11 +297,15 @@ class Machine:
             self.state = state
             driver.restored(_SlowBackend(self))
 
-    def checkpoint(self, then: Callable[[], None] = lambda: None) -> bool:
+    def checkpoint(
+        self,
+        then: Callable[[], None] = lambda: None,
+        failed: Callable[[], None] = lambda: None,
+    ) -> bool:
         """Checkpoint the state machine now; False if it cannot start."""
         if self.checkpointer is None or self.paused:
             return False
-        return self.checkpointer.start(then)
+        return self.checkpointer.start(then, failed)
 
     def _tick(self) -> None:
         if self.driver is None or self.member is None:

@@ -107,7 +107,7 @@ class SimNetwork:
                 self._rng.randint(1_000, 300_000), lambda: receiver.later(1, arrive)
             )
 
-        if not sender.checkpoint(carry):
+        if not sender.checkpoint(carry, lambda: tell(False)):
             sender.later(1, lambda: tell(False))
 
     # ---- up and down
