@@ -7,7 +7,6 @@ Source: etcd, server/etcdserver/txn/txn.go.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from twofold.proto.kv_pb2 import KeyValue
@@ -50,7 +49,7 @@ class _Path(NamedTuple):
     """The branch a transaction takes, and those of its nested ones, in order."""
 
     succeeded: bool
-    ops: Iterable[RequestOp]
+    ops: list[tuple[str | None, RequestOp]]
     nested: list[_Path]
 
 
@@ -86,18 +85,18 @@ def puts_anything(request: TxnRequest) -> bool:
 
 def _choose(store: MvccStore, leases: Leases, request: TxnRequest) -> _Path:
     succeeded = all(_holds(store, leases, compare) for compare in request.compare)
-    ops = request.success if succeeded else request.failure
+    taken = request.success if succeeded else request.failure
+    ops = [(op.WhichOneof("request"), op) for op in taken]
     nested = [
         _choose(store, leases, op.request_txn)
-        for op in ops
-        if op.HasField("request_txn")
+        for kind, op in ops
+        if kind == "request_txn"
     ]
     return _Path(succeeded, ops, nested)
 
 
 def _precheck(store: MvccStore, leases: Leases, path: _Path) -> None:
-    for op in path.ops:
-        kind = op.WhichOneof("request")
+    for kind, op in path.ops:
         if kind == "request_range":
             store.check_revision(op.request_range.revision)
         elif kind == "request_put":
@@ -182,8 +181,7 @@ class _Execution:
         """Carry out one level, in order."""
         nested = iter(path.nested)
         parts = []
-        for op in path.ops:
-            kind = op.WhichOneof("request")
+        for kind, op in path.ops:
             if kind == "request_range":
                 response = field(_RANGE, self._range(op.request_range))
             elif kind == "request_put":
