@@ -7,6 +7,7 @@ Source: etcd, server/etcdserver/txn/txn.go.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from twofold.proto.kv_pb2 import KeyValue
@@ -49,7 +50,7 @@ class _Path(NamedTuple):
     """The branch a transaction takes, and those of its nested ones, in order."""
 
     succeeded: bool
-    ops: list[tuple[str | None, RequestOp]]
+    ops: Sequence[tuple[str | None, RequestOp]]
     nested: list[_Path]
 
 
