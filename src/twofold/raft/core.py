@@ -102,6 +102,14 @@ class Core:
         log = self._state.log
         return log.persisted, log.term_at(log.persisted) or Term(0)
 
+    def holds(self, index: Index, term: Term) -> bool:
+        """Whether the log has this very entry.
+
+        A driver that installs a snapshot ending there must then keep the
+        entries behind it: the leader may count on them already.
+        """
+        return self._state.log.term_at(index) == term
+
     @property
     def deadline_ms(self) -> int:
         """When ``step(TimedOut)`` is due, no later."""

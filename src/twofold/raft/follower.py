@@ -244,6 +244,9 @@ def restored(state: State, index: Index, last: Position, out: Effects) -> None:
     if index > state.applied:
         check(state.role is not Role.LEADER, "a leader lacks nothing", index=index)
         state.log.restore(index, last)
+        # A tail that fits is handed out again, in case the driver's log was
+        # emptied: the leader may count on it.
+        out.entries.extend(state.log.slice(index + 1, state.log.last_index))
         state.commit = max(state.commit, index)
         state.handed = max(state.handed, index)
         state.applied = index

@@ -122,7 +122,7 @@ class Log:
         """Start over behind an installed snapshot, or keep a tail that fits it."""
         if self.term_at(index) == position.term:
             self.compact(index)
-            self.persisted = max(self.persisted, index)
+            self.persisted = index  # The tail is handed out and synced again.
             return
         self._entries.clear()
         self.snapshot_index = index

@@ -432,24 +432,23 @@ class World:
         index = applied[-1].index
         if index <= len(receiver.applied):
             return
-        disk = receiver.disk
-        known = {e.index: e.term for e in disk.entries}
-        keep = known.get(index) == position.term
-        disk.entries = [e for e in disk.entries if e.index > index] if keep else []
-        disk.snapshot_index, disk.snapshot = index, position
-        receiver.applied = list(applied)
-        # Writes that were queued before are behind us: a driver waits for them.
+        disk, core = receiver.disk, receiver.running
+        # What was queued is written first; a log that fits stays behind it.
         queue, receiver.queue = receiver.queue, deque()
         receiver.syncing = False
         receiver.disk_epoch += 1
         for out in queue:
             if out.hard_state is not None:
                 disk.hard_state = out.hard_state
-            entries = [e for e in out.entries if e.index > index]
-            if entries and keep:
-                disk.replace(entries)
-        now_ms = self.now_ms
-        self.step(receiver, SnapshotRestored(now_ms, index, position))
+            if out.entries:
+                disk.replace(out.entries)
+        keep = core.holds(index, position.term)
+        disk.entries = [e for e in disk.entries if keep and e.index > index]
+        disk.snapshot_index, disk.snapshot = index, position
+        receiver.applied = list(applied)
+        self.step(receiver, SnapshotRestored(self.now_ms, index, position))
+        index, term = disk.last()
+        self.step(receiver, Persisted(self.now_ms, index, term, disk.hard_state))
 
     # ---- clients -------------------------------------------------------------
 

@@ -165,3 +165,16 @@ def test_a_snapshot_replaces_the_log(make: Make, entry: MakeEntry) -> None:
     out = bench.append(3, (2, 39), entry(3, 0, 40), entry(3, 0, 41))
     assert [e.index for e in out.entries] == [41]
     assert bench.append(3, (1, 5)).appends[-1].match == 5
+
+
+def test_a_snapshot_that_the_log_holds_keeps_the_tail(
+    make: Make, entry: MakeEntry
+) -> None:
+    bench = make(*(entry(1, 0, i) for i in range(1, 5)))
+    bench.append(1, (1, 4))
+    assert bench.core.holds(Index(2), Term(1))
+    assert not bench.core.holds(Index(2), Term(3))
+    assert not bench.core.holds(Index(9), Term(1))
+    out = bench.step(SnapshotRestored(0, Index(2), place(1)))
+    assert [e.index for e in out.entries] == [3, 4], "written again"
+    assert bench.core.status().last_index == 4
