@@ -468,6 +468,7 @@ class StoreServer:
                 self.driver.step(PeerAlive(self.driver.clock.now_ms()))
         self.driver.tick()
         self.member.compact()
+        self.checkpointer.look()
         self._watch_mode()
 
     def _watch_mode(self) -> None:
@@ -490,7 +491,6 @@ class StoreServer:
 
     def _housekeep(self) -> None:
         self.member.housekeep()
-        self.checkpointer.look()
         self._remember_witness()
 
     def _record_loaded(self, answer: Answer) -> None:

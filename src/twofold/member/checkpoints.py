@@ -14,7 +14,7 @@ from twofold.member.driver import Driver
 from twofold.member.ports import CheckpointMark, LogPort
 from twofold.raft.types import Applied, Compacted, Position
 
-PENDING_BYTES_MAX = 16 << 20
+PENDING_BYTES_MAX = 4 << 20
 ENTRIES_KEPT_MAX = 5_000
 
 

@@ -36,16 +36,14 @@ class Writer:
         self._backend = backend
         self._index = index
         self._leases = leases
-        # Reused: setting fields is cheaper than making a message, and protobuf
-        # writes them in canonical order, as etcd does.
-        self._kv = KeyValue()
 
     def put(self, key: bytes, value: bytes, lease_id: int) -> bytes:
         """Put; gives the previous revision key, empty if the key did not live."""
         main = self.main
         rev_key = live_key(main, len(self.changes))
         created, version, previous = self._index.put(key, rev_key, main)
-        kv = self._kv
+        # A fresh one: what a message once held stays in its arena till it dies.
+        kv = KeyValue()
         kv.key = key
         kv.create_revision = created
         kv.mod_revision = main
