@@ -30,7 +30,7 @@ from twofold.testing.sim.model import Ledger
 from twofold.testing.sim.parts import MEMBERS, Parts, SimDriver, SimProposals
 from twofold.testing.sim.time import VirtualTime
 from twofold.testing.sim.watching import Watching
-from twofold.testing.sim.witness import Medium, SimWitness
+from twofold.testing.sim.witness import Medium
 from twofold.witness.session import Identity
 
 CLUSTER_ID = 42
@@ -197,14 +197,14 @@ class Machine:
         )
         core = self.parts.core(config, restart, self.now_ms())
         identity = Identity(CLUSTER_ID, 0, member_id, self.incarnation, MEMBERS)
-        session = self.parts.session
+        witness, session = self.parts.witness, self.parts.session
         self.log = log = self.parts.log(wal, self)
         self.driver = driver = SimDriver(
             core,
             applier,
             log,
             _Link(self.network, member_id),
-            SimWitness(self.medium, identity, self.time, self, session),
+            witness(self.medium, identity, self.time, self, session),
             self,
             origin=self.rng.getrandbits(63) | 1,
         )

@@ -12,7 +12,7 @@ from twofold.raft.core import Core
 from twofold.raft.types import Effects
 from twofold.testing.sim.log import SimLog
 from twofold.testing.sim.model import CommandId, SimApplier
-from twofold.testing.sim.witness import Versions
+from twofold.testing.sim.witness import SimWitness, Versions
 from twofold.witness.session import Session
 
 
@@ -45,6 +45,7 @@ class Parts:
     applier: type[SimApplier] = SimApplier
     log: type[SimLog] = SimLog
     session: type[Session] = Session
+    witness: type[SimWitness] = SimWitness
     versions: type[Versions] = Versions
 
 
