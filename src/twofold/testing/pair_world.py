@@ -416,7 +416,7 @@ class World:
         self.say(f"{sender.member_id}: snapshot of {last.index} leaves")
 
         def arrive() -> None:
-            ok = epoch == self.link_epoch and receiver.core is not None
+            ok = epoch == self.link_epoch and not receiver.paused
             core = receiver.core
             if core is not None and ok and core.status().role is not Role.LEADER:
                 position = Position(last.term, last.subterm)
