@@ -65,3 +65,12 @@ def test_the_layers_in_the_docs_are_those_that_are_checked() -> None:
     rows = re.findall(r"^\| \d+ \| (.*) \|$", page, flags=re.MULTILINE)
     shown = [re.findall(r"`([a-z]+)`", row) for row in rows]
     assert [sorted(row) for row in shown] == [sorted(row) for row in checked]
+
+
+def test_pages_that_the_code_names_exist() -> None:
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        for name in re.findall(r"docs/[A-Za-z0-9_./-]+\.md", path.read_text()):
+            assert (ROOT / name).exists(), f"{path.name}: {name}"
+        for number in re.findall(r"docs/decisions/(\d{4})\b(?!-)", path.read_text()):
+            found = list((ROOT / "docs" / "decisions").glob(f"{number}-*.md"))
+            assert found, f"{path.name}: decision {number}"
