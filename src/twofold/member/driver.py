@@ -183,7 +183,9 @@ class Driver:
         """
         self.applier.restore(backend)
         index, position = self.applied_index, self.applier.position
-        self.log.mark(index, position, CheckpointMark(index), reset=True)
+        # Entries behind it that fit may be acknowledged: never without them.
+        reset = not self.core.holds(index, position.term)
+        self.log.mark(index, position, CheckpointMark(index), reset=reset)
         self.step(SnapshotRestored(self.clock.now_ms(), index, position))
         self.reads.advance(index)
 
@@ -278,6 +280,9 @@ class Driver:
             self.leader_changes += 1
         if core.role is not Role.LEADER:
             self.proposals.drop_forwarded()
+        if before[0] is Role.LEADER:
+            # Else a new leader would be told what the old one has thought.
+            self.proposals.resign()
         if now[1] != NO_MEMBER:
             self.proposals.resend()
             self.schedule()

@@ -317,10 +317,19 @@ class Member:
             self.propose(kind, body, lambda _outcome: None, _INTERNAL_TIMEOUT_MS)
 
     def _expire_leases(self, now_ms: int) -> None:
+        driver = self.driver
         for lease_id in self.lease_clock.take_expired(now_ms, _EXPIRE_LIMIT):
             body = rpc_pb2.LeaseRevokeRequest(ID=lease_id).SerializeToString()
             done = partial(self._lease_expired, lease_id)
-            self.propose(CommandKind.LEASE_REVOKE, body, done, _INTERNAL_TIMEOUT_MS)
+            driver.proposals.add(
+                CommandKind.LEASE_REVOKE,
+                body,
+                done,
+                now_ms + _INTERNAL_TIMEOUT_MS,
+                # A new leader has renewed what this one, cut off, sees expire.
+                leading=True,
+            )
+            driver.schedule()
 
     def _lease_expired(self, lease_id: int, outcome: object) -> None:
         if isinstance(outcome, Failure):

@@ -26,6 +26,7 @@ class _Pending(NamedTuple):
     command: Command
     done: ProposalDone
     deadline_ms: int
+    leading: bool
 
 
 class Proposals:
@@ -47,15 +48,24 @@ class Proposals:
         return len(self._pending)
 
     def add(
-        self, kind: CommandKind, body: bytes, done: ProposalDone, deadline_ms: int
+        self,
+        kind: CommandKind,
+        body: bytes,
+        done: ProposalDone,
+        deadline_ms: int,
+        *,
+        leading: bool = False,
     ) -> None:
-        """Take a write; it waits for ``take_batch``."""
+        """Take a write; it waits for ``take_batch``.
+
+        ``leading``: it is right only as long as this member leads; see ``resign``.
+        """
         if len(self._pending) >= PENDING_MAX:
             done(TooManyRequests(f"{PENDING_MAX} writes are unanswered"))
             return
         self._sequence = sequence = self._sequence + 1
         command = Command(self.origin, sequence, kind, body)
-        self._pending[sequence] = _Pending(command, done, deadline_ms)
+        self._pending[sequence] = _Pending(command, done, deadline_ms, leading)
         self._unsent.append(command)
 
     @property
@@ -93,6 +103,16 @@ class Proposals:
     def drop_forwarded(self) -> None:
         """We do not lead: the peer sends its commands again to who does."""
         self._forwarded.clear()
+
+    def resign(self) -> None:
+        """We lead no more: what only the leader may decide goes to nobody else.
+
+        It may be in the log, and count there, so its outcome is unknown.
+        """
+        mine = [number for number, one in self._pending.items() if one.leading]
+        if mine:
+            self._fail(mine, RequestTimedOut("leadership has moved"))
+            self._unsent = [c for c in self._unsent if c.sequence in self._pending]
 
     def resend(self) -> None:
         """Propose all that is unanswered once more: the leader has changed."""

@@ -75,3 +75,16 @@ def test_stopping_answers_everything() -> None:
     proposals.fail_all(Stopping("bye"))
     assert [type(a[0]) for a in answers] == [Stopping, Stopping]
     assert proposals.floor == 3
+
+
+def test_what_only_the_leader_may_decide_goes_to_no_other_leader() -> None:
+    proposals, answers = taken(1)
+    lost: Answers = []
+    proposals.add(CommandKind.LEASE_REVOKE, b"", lost.append, 100, leading=True)
+    proposals.resign()
+    proposals.resend()
+    payload = proposals.take_own()
+    assert payload is not None
+    assert [c.sequence for c in unpack(payload).commands] == [1]
+    assert [type(answer) for answer in lost] == [RequestTimedOut]
+    assert answers == [[]]
