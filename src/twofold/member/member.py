@@ -80,6 +80,8 @@ class Member:
         self.lease_clock = LeaseClock(lease_grace_ms)
         self.stopping = False
         self._ask = ask
+        self._asked: dict[int, Callable[[], None]] = {}
+        self._last_asked = 0
         self._published = False
         self._alarm_pending = False
         self._auto = AutoCompaction(
@@ -139,10 +141,11 @@ class Member:
 
         if self.driver.core.role is Role.LEADER:
             self.confirm_read(confirmed, _INTERNAL_TIMEOUT_MS)
-        elif self._ask is None or not self.has_leader():
+        elif not self.has_leader():
             done(LeaderUnknown("no leader"))
         else:
-            self._ask(KEEP_ALIVE, _LEASE_ID.pack(lease_id), answered)
+            again = partial(self.keep_alive, lease_id, done)
+            self._ask_leader(KEEP_ALIVE, lease_id, answered, again)
 
     def time_to_live(
         self,
@@ -169,12 +172,31 @@ class Member:
                 done(error)
             elif self.driver.core.role is Role.LEADER:
                 finish(*self._lease_time(lease_id))
-            elif self._ask is None:
-                done(LeaderUnknown("no leader"))
             else:
-                self._ask(TIME_TO_LIVE, _LEASE_ID.pack(lease_id), answered)
+                again = partial(self.time_to_live, lease_id, with_keys, done)
+                self._ask_leader(TIME_TO_LIVE, lease_id, answered, again)
 
         self.confirm_read(confirmed, _INTERNAL_TIMEOUT_MS)
+
+    def _ask_leader(
+        self,
+        method: int,
+        lease_id: int,
+        done: Callable[[bytes | TwofoldError], None],
+        again: Callable[[], None],
+    ) -> None:
+        """Ask the leader; ``again`` if another one takes over before it answers."""
+        if self._ask is None:
+            done(LeaderUnknown("no leader"))
+            return
+        self._last_asked = number = self._last_asked + 1
+        self._asked[number] = again
+
+        def answered(reply: bytes | TwofoldError) -> None:
+            if self._asked.pop(number, None) is not None:
+                done(reply)
+
+        self._ask(method, _LEASE_ID.pack(lease_id), answered)
 
     def answer_peer(
         self, method: int, body: bytes, done: Callable[[bytes | TwofoldError], None]
@@ -376,6 +398,11 @@ class Member:
                 self.driver.applier.lessor.leases()
             )
             self.lease_clock.lead(leases, self.driver.clock.now_ms())
+        if self.has_leader():
+            # The former one may stand still for longer than a lease lives.
+            asked, self._asked = self._asked, {}
+            for again in asked.values():
+                again()
 
     def _applied(self) -> None:
         self.driver.applier.hub.notify()
