@@ -71,6 +71,12 @@ class Clients:
         else:
             self._keep_alive(machine)
 
+    def renew(self) -> None:
+        """Renew a random lease at a random member."""
+        machine = self.machines[self._rng.choice(MEMBERS)]
+        if not machine.paused and not self.quiet:
+            self._keep_alive(machine)
+
     def expired(self, now_us: int, allowed_us: int) -> None:
         """Check that no lease outlives its last renewal for long.
 

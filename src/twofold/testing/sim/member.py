@@ -208,7 +208,8 @@ class Machine:
             self,
             origin=self.rng.getrandbits(63) | 1,
         )
-        driver.proposals = self.proposals = SimProposals(driver.proposals.origin)
+        self.proposals = self.parts.proposals(driver.proposals.origin)
+        driver.proposals = self.proposals
         log.on_tickets = driver.durable
         log.on_failure = lambda: self.on_failed(self)
         self._assemble(driver, log)

@@ -44,6 +44,7 @@ class Parts:
     core: type[Core] = Core
     applier: type[SimApplier] = SimApplier
     log: type[SimLog] = SimLog
+    proposals: type[SimProposals] = SimProposals
     session: type[Session] = Session
     witness: type[SimWitness] = SimWitness
     versions: type[Versions] = Versions

@@ -96,16 +96,28 @@ class World:
 
     def run(self) -> Marks:
         """Faults for a while, then calm; then check everything."""
-        rng = self.rng
+        self.start()
+        period_us = self.rng.choice((100_000, 400_000, 1_200_000))
+        self.every(period_us, self.faults.strike)
+        self.time.run_until(_WARM_US + _FAULTS_US)
+        return self.settle()
+
+    def start(self) -> None:
+        """Boot both machines and let clients ask for a while, without faults."""
         for machine in self.machines.values():
             machine.boot()
-        self._every(20_000, self.network.look)
-        self._every(50_000, self._heartbeats)
-        self._every(rng.choice((15_000, 60_000)), self.clients.request)
-        self._every(400_000, self._checkpoint)
+        self.every(20_000, self.network.look)
+        self.every(50_000, self._heartbeats)
+        self.every(self.rng.choice((15_000, 60_000)), self.clients.request)
+        self.every(400_000, self._checkpoint)
         self.time.run_until(_WARM_US)
-        self._every(rng.choice((100_000, 400_000, 1_200_000)), self.faults.strike)
-        self.time.run_until(_WARM_US + _FAULTS_US)
+
+    def settle(self) -> Marks:
+        """End all faults and check that everything comes right.
+
+        Raises:
+            Violation: it does not.
+        """
         self.faults.heal()
         healed_us = self.time.now_us
         self.time.run_until(healed_us + _CALM_US)
@@ -129,7 +141,8 @@ class World:
 
     # ---- what happens
 
-    def _every(self, period_us: int, action: Callable[[], None]) -> None:
+    def every(self, period_us: int, action: Callable[[], None]) -> None:
+        """Do ``action`` again and again, on average once a period."""
         random_01 = self.rng.random
 
         def run() -> None:
