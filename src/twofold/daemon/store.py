@@ -66,6 +66,7 @@ from twofold.store.wal.records import WalMeta
 from twofold.telemetry.logs import configure
 from twofold.telemetry.metrics import Meter
 from twofold.witness.client import WitnessClient
+from twofold.witness.record import utc_text
 from twofold.witness.session import Answer
 from twofold.witness.session import Identity as WitnessIdentity
 
@@ -445,6 +446,24 @@ class StoreServer:
 
     # ---- what wakes it
 
+    def _refusal(self) -> dict[str, object]:
+        """What an operator needs to decide: who owns the data, and since when."""
+        answer = None if self.witness is None else self.witness.last_answer
+        record = None if answer is None else answer.record
+        if record is None:
+            return {}
+        names = {view.member_id: view.name for view in self.member.members()}
+        names[self.peer_id] = names.get(self.peer_id) or self.config.peer_name
+        return {
+            "owner": names.get(record.owner, f"{record.owner:x}"),
+            "owner_since": utc_text(record.wall_time_ms),
+            "owner_revision_then": record.last_revision,
+            "way_out": (
+                "start the owner, or recover its disk; nothing else brings back"
+                " writes that only it holds"
+            ),
+        }
+
     def _hand_over(self, callback: Callable[[], None]) -> None:
         """Bring a callback from another thread to the loop."""
         self._loop.call_soon_threadsafe(callback)
@@ -478,7 +497,7 @@ class StoreServer:
             return
         self._mode = mode
         status = self.driver.core.status()
-        facts = {
+        facts: dict[str, object] = {
             "mode": mode.value,
             "leader": f"{status.leader:x}",
             "term": status.term,
@@ -486,6 +505,8 @@ class StoreServer:
         }
         if status.reason:
             facts["reason"] = status.reason
+        if mode is Mode.REFUSED:
+            facts |= self._refusal()
         tell = log.error if mode is Mode.REFUSED else log.info
         tell("mode changed", **facts)
 

@@ -161,7 +161,13 @@ class HealthPages:
 
     def _check_fresh_read(self, done: CheckDone) -> None:
         def confirmed(error: TwofoldError | None) -> None:
-            done("" if error is None else f"range error: {status_of(error).text}")
+            if error is None:
+                done("")
+                return
+            # Why there is no service is what a person at night wants to read.
+            why = self._context.facade.status().core.reason
+            text = status_of(error).text
+            done(f"range error: {text}" + (f" ({why})" if why else ""))
 
         self._context.facade.confirm_read(
             confirmed, self._context.options.request_timeout_ms
