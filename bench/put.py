@@ -14,7 +14,7 @@ from twofold.testing.processes import Cluster, TlsFiles
 
 VALUE_BYTES = 256
 # Connections, clients, puts a run.
-LOADS = ((1, 1, 3000), (16, 16, 30_000), (100, 1000, 80_000))
+LOADS = ((1, 1, 2000), (16, 16, 20_000), (100, 1000, 50_000))
 
 
 @dataclass
