@@ -6,6 +6,7 @@ fewer pages are written twice, and the longer a restart takes.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 from twofold.base.errors import Failure
@@ -16,6 +17,7 @@ from twofold.raft.types import Applied, Compacted, Position
 
 PENDING_BYTES_MAX = 4 << 20
 ENTRIES_KEPT_MAX = 5_000
+ENTRIES_KEPT_BYTES_MAX = 64 << 20
 
 
 class Checkpointer:
@@ -42,6 +44,8 @@ class Checkpointer:
         self._on_failure = on_failure
         self._last_ms = driver.clock.now_ms()
         self._then: list[Callable[[], None]] = []
+        self._sizes: deque[tuple[Index, int]] = deque(maxlen=1_000)
+        """Of each checkpoint of late: index, and bytes applied by then."""
         self.index = driver.applied_index
 
     def look(self) -> None:
@@ -73,10 +77,12 @@ class Checkpointer:
         driver = self._driver
         index, position = driver.applied_index, driver.applier.position
         backend = driver.applier.backend
+        applied_bytes = driver.applied_bytes
 
         def finish(failure: Failure | None) -> None:
             # A snapshot of the leader may have replaced the state meanwhile.
             if failure is None and driver.applier.backend is backend:
+                self._sizes.append((index, applied_bytes))
                 self._finish(index, position, then)
                 return
             if failure is not None:
@@ -99,11 +105,19 @@ class Checkpointer:
         status = driver.core.status()
         if driver.link is not None and status.peer_match < mark.index:
             # A peer that is only a little behind is spared a snapshot.
-            keep_from = Index(max(status.peer_match, mark.index - ENTRIES_KEPT_MAX))
+            keep_from = self._worth_keeping(mark.index, status.peer_match)
         if keep_from > 0:
             driver.step(Compacted(now_ms, keep_from))
         for then in waiting:
             then()
+
+    def _worth_keeping(self, marked: Index, peer_match: Index) -> Index:
+        """The index behind which entries stay in memory for the peer."""
+        keep_from = max(peer_match, marked - ENTRIES_KEPT_MAX)
+        limit = self._driver.applied_bytes - ENTRIES_KEPT_BYTES_MAX
+        while self._sizes and self._sizes[0][1] < limit:
+            keep_from = max(keep_from, min(self._sizes.popleft()[0], marked))
+        return Index(keep_from)
 
     def _finish(
         self,

@@ -52,6 +52,10 @@ from twofold.store.backend.port import Backend
 
 Leadership = tuple[Role, int, int]
 
+UNCOMMITTED_ENTRIES_MAX = 2_000
+UNCOMMITTED_BYTES_MAX = 64 << 20
+"""A leader that cannot commit must not fill memory and disk meanwhile."""
+
 
 class NotLeader(Refusal):
     """Only the leader may hand leadership over."""
@@ -92,7 +96,11 @@ class Driver:
         """Steps under way; never 0 again once an exception has left one."""
         self.leader_changes = 0
         self.witness_operations = 0
+        self.applied_bytes = 0
+        """Payload of all entries applied since the start."""
         self._scheduled = False
+        self._last_index = core.status().last_index
+        self._uncommitted_bytes = 0
         self._leadership: Leadership = (core.role, core.leader, core.term)
         self._hard_state: HardState = core.hard_state
 
@@ -117,7 +125,7 @@ class Driver:
         self._scheduled = False
         if self.proposals.waiting:
             self._propose()
-        if self.reads.waiting and self.core.leader != NO_MEMBER:
+        if self.reads.may_ask and self.core.leader != NO_MEMBER:
             context = self.reads.take_context()
             self.step(ReadRequested(self.clock.now_ms(), context))
             self.after_turn()
@@ -203,15 +211,24 @@ class Driver:
         if self.core.role is Role.LEADER:
             if self.log.busy:
                 return  # They gather while the sync runs; ``durable`` comes back.
+            if self._is_full:
+                return  # They wait for commits, or until they expire.
             payload = self.proposals.take_batch()
             if payload is not None:
                 event = Propose(self.clock.now_ms(), (payload,))
                 if self.step(event).dropped:
-                    self.proposals.resend()
+                    self.proposals.put_back(payload)
         elif self.core.leader != NO_MEMBER and self.link is not None and self.link.up:
             payload = self.proposals.take_own()
             if payload is not None:
                 self.link.forward(payload)
+
+    @property
+    def _is_full(self) -> bool:
+        return (
+            self._last_index - self.applier.applied_index >= UNCOMMITTED_ENTRIES_MAX
+            or self._uncommitted_bytes >= UNCOMMITTED_BYTES_MAX
+        )
 
     def _carry_out(self, effects: Effects) -> None:
         if effects.appends and self.link is not None:
@@ -229,6 +246,9 @@ class Driver:
 
     def _log(self, effects: Effects) -> None:
         entries, hard_state = effects.entries, effects.hard_state
+        if entries:
+            self._last_index = entries[-1].index
+            self._uncommitted_bytes += sum(len(entry.data) for entry in entries)
         if entries or hard_state is not None:
             ticket = Ticket(
                 effects.messages,
@@ -267,8 +287,15 @@ class Driver:
             results = applier.apply(entry)
             if entry.kind is EntryKind.COMMANDS:
                 answer(results)
+                self._uncommitted_bytes -= len(entry.data)
+                self.applied_bytes += len(entry.data)
+        if applier.applied_index >= self._last_index or self._uncommitted_bytes < 0:
+            # Replaced entries, and those of before the start, were not counted.
+            self._uncommitted_bytes = 0
         self.reads.advance(applier.applied_index)
         self.on_applied()
+        if self.proposals.waiting:
+            self.schedule()
 
     def _watch_leadership(self) -> None:
         core = self.core

@@ -15,7 +15,7 @@ from twofold.member.facade import (
     RequestTimedOut,
     TooManyRequests,
 )
-from twofold.store.apply.commands import Batch, Command, CommandKind, pack
+from twofold.store.apply.commands import Batch, Command, CommandKind, pack, unpack
 from twofold.store.apply.outcomes import ApplyRefused, Outcome
 
 PENDING_MAX = 20_000
@@ -98,7 +98,20 @@ class Proposals:
     def receive_forwarded(self, batch: Batch) -> None:
         """Take the peer's commands; only its current boot's floors are kept."""
         self._peer_floors = dict(batch.floors)
-        self._forwarded.extend(batch.commands)
+        # What does not fit is lost, as by a broken link: the peer's clients hear
+        # of it. It fits, unless this member has stood still for long.
+        room = PENDING_MAX - len(self._forwarded)
+        self._forwarded.extend(batch.commands[:room])
+
+    def put_back(self, payload: bytes) -> None:
+        """The core has not taken a batch: all of it waits again."""
+        commands = unpack(payload).commands
+        origin = self.origin
+        own = [
+            c for c in commands if c.origin == origin and c.sequence in self._pending
+        ]
+        self._unsent = own + self._unsent
+        self._forwarded = [c for c in commands if c.origin != origin] + self._forwarded
 
     def drop_forwarded(self) -> None:
         """We do not lead: the peer sends its commands again to who does."""

@@ -8,6 +8,10 @@ from twofold.base.errors import TwofoldError
 from twofold.member.facade import ReadDone, ReadTimedOut
 from twofold.raft.types import ReadState
 
+ASKED_MAX = 1_000
+"""So many contexts may wait for the core: a leader that cannot confirm must not
+gather them without end."""
+
 
 class _Waiting(NamedTuple):
     done: ReadDone
@@ -35,6 +39,11 @@ class Reads:
     def waiting(self) -> bool:
         """Whether reads have not been handed to the core."""
         return bool(self._unsent)
+
+    @property
+    def may_ask(self) -> bool:
+        """Whether ``take_context`` makes sense now."""
+        return bool(self._unsent) and len(self._asked) < ASKED_MAX
 
     def take_context(self) -> int:
         """Put the waiting reads under a fresh context for ``ReadRequested``."""

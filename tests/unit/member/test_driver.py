@@ -1,0 +1,165 @@
+"""Rules of the loop around the core."""
+
+from __future__ import annotations
+
+import pytest
+
+from twofold.base.ids import Index, Subterm, Term
+from twofold.member import checkpoints, driver
+from twofold.member.checkpoints import Checkpointer
+from twofold.member.driver import Driver
+from twofold.raft.types import (
+    NO_INDEX,
+    Append,
+    AppendReply,
+    Entry,
+    EntryKind,
+    PreVoteReply,
+    Role,
+    TransferRequested,
+    VoteReply,
+)
+from twofold.store.apply.commands import Command, CommandKind, pack
+from twofold.testing.fakes_member import HeldLog, StillClock, paired_driver
+
+
+@pytest.fixture
+def clock() -> StillClock:
+    return StillClock()
+
+
+@pytest.fixture
+def log() -> HeldLog:
+    return HeldLog()
+
+
+def lead(one: Driver, log: HeldLog, clock: StillClock) -> None:
+    """Let the peer vote for it and take its first entry."""
+    one.connected()
+    for _ in range(20):
+        clock.now += 20
+        one.tick()
+    one.receive([PreVoteReply(Term(1), granted=True)])
+    log.sync()
+    one.receive([VoteReply(Term(1), granted=True)])
+    log.sync()
+    one.receive([AppendReply(Term(1), True, Index(1), 0, None)])
+    assert one.core.role is Role.LEADER
+    assert one.applied_index == 1
+
+
+def propose(one: Driver, log: HeldLog) -> None:
+    one.proposals.add(CommandKind.PUT, b"x" * 100, lambda _: None, 1 << 40)
+    one.turn()
+    log.sync()
+
+
+def test_a_leader_that_cannot_commit_takes_only_so_much(
+    log: HeldLog, clock: StillClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "UNCOMMITTED_BYTES_MAX", 1_000)
+    one = paired_driver(log, clock)
+    lead(one, log, clock)
+    for _ in range(50):
+        propose(one, log)
+    assert one.core.status().last_index < 15
+    assert one.proposals.waiting
+    last = one.core.status().last_index
+    clock.now += 1
+    one.receive([AppendReply(Term(1), True, last, 0, None)])
+    for turn in clock.turns:
+        turn()
+    assert not one.proposals.waiting
+
+
+def test_a_hand_over_that_fails_loses_no_forwarded_command(
+    log: HeldLog, clock: StillClock
+) -> None:
+    one = paired_driver(log, clock)
+    lead(one, log, clock)
+    one.step(TransferRequested(clock.now))
+    command = Command(8, 1, CommandKind.PUT, b"")
+    one.receive_forwarded(pack([(8, 1)], [command]))
+    one.turn()
+    assert one.core.status().last_index == 1
+    assert one.proposals.waiting
+    for _ in range(20):
+        clock.now += 100
+        one.receive([AppendReply(Term(1), True, Index(1), 0, None)])
+        one.tick()
+    assert one.core.status().last_index == 2
+
+
+def test_reads_that_nobody_confirms_gather_in_few_contexts(
+    log: HeldLog, clock: StillClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("twofold.member.reads.ASKED_MAX", 3)
+    one = paired_driver(log, clock)
+    lead(one, log, clock)
+    answers: list[object] = []
+    for _ in range(9):
+        one.reads.add(answers.append, 1 << 40)
+        one.turn()
+    one.receive([AppendReply(Term(1), True, Index(1), 3, None)])
+    assert len(answers) == 3
+    one.turn()
+    one.receive([AppendReply(Term(1), True, Index(1), 4, None)])
+    assert answers == [None] * 9
+
+
+def follow(one: Driver, log: HeldLog, first: int, last: int) -> None:
+    """Take entries of the leader, committed at once."""
+    entries = tuple(
+        Entry(Index(i), Term(1), Subterm(0), EntryKind.COMMANDS, pack([], []))
+        for i in range(first, last + 1)
+    )
+    before = Term(1) if first > 1 else Term(0)
+    append = Append(
+        Term(1), Index(first - 1), before, entries, Index(last), 0, True, None
+    )
+    one.receive([append])
+    log.sync()
+
+
+def test_entries_kept_for_the_peer_are_bounded_in_bytes(
+    log: HeldLog, clock: StillClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "ENTRIES_KEPT_BYTES_MAX", 100)
+    one = paired_driver(log, clock)
+    checkpointer = Checkpointer(
+        one, log, lambda callback: callback(), 1 << 40, 1 << 40, lambda _: None
+    )
+    log.on_mark = checkpointer.marked
+    for first in range(1, 101, 10):
+        follow(one, log, first, first + 9)
+        assert checkpointer.start()
+    assert one.applied_index == 100
+    assert not one.core.holds(Index(70), Term(1))
+    assert one.core.holds(Index(95), Term(1))
+
+
+def test_a_snapshot_empties_the_log_only_if_it_does_not_fit(
+    log: HeldLog, clock: StillClock
+) -> None:
+    ahead = paired_driver(HeldLog(), clock)
+    ahead_log = HeldLog()
+    ahead.log = ahead_log
+    ahead_log.on_tickets = ahead.durable
+    follow(ahead, ahead_log, 1, 5)
+    ahead.applier.backend.checkpoint(lambda _failure: None)
+    for has_tail, reset in ((True, False), (False, True)):
+        log = HeldLog()
+        one = paired_driver(log, clock)
+        if has_tail:
+            entries = tuple(
+                Entry(Index(i), Term(1), Subterm(0), EntryKind.COMMANDS, pack([], []))
+                for i in range(1, 9)
+            )
+            append = Append(
+                Term(1), NO_INDEX, Term(0), entries, NO_INDEX, 0, True, None
+            )
+            one.receive([append])
+            log.sync()
+        one.restored(ahead.applier.backend)
+        assert log.marks == [(5, (1, 0), reset)]
+        assert one.core.status().last_index == (8 if has_tail else 5)
