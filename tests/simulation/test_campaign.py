@@ -16,7 +16,7 @@ from twofold.testing.sim.world import World
 
 SEEDS = int(os.environ.get("TWOFOLD_SIM_SEEDS", "2000"))
 CHUNK = 25
-MARKED_SEEDS = 60
+MARKED_SEEDS = 100
 
 
 def run_seed(seed: int) -> Marks:

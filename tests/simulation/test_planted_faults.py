@@ -129,7 +129,7 @@ class RepeatingWitness(SimWitness):
     def claim(self, claim: Claim, revision: int, done: ClaimDone) -> None:
         last = self._last
         if last is not None:
-            self._runner.later(
+            self._later(
                 1, lambda: done(last.number, last.status, last.record, last.reason)
             )
 

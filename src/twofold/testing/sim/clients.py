@@ -11,6 +11,7 @@ from twofold.proto import kv_pb2, rpc_pb2
 from twofold.store.apply.commands import Command, CommandKind
 from twofold.store.apply.outcomes import (
     ApplyRefused,
+    CompactOutcome,
     DeleteOutcome,
     LeaseGrantOutcome,
     PutOutcome,
@@ -68,6 +69,11 @@ class Clients:
             self._propose(machine, key, CommandKind.DELETE_RANGE, body)
         elif dice < 0.95:
             self._grant(machine)
+        elif dice < 0.97:
+            revision = self._ledger.model.revision - self._rng.randrange(12)
+            compaction = rpc_pb2.CompactionRequest(revision=max(1, revision))
+            body = compaction.SerializeToString()
+            self._propose(machine, key, CommandKind.COMPACT, body)
         else:
             self._keep_alive(machine)
 
@@ -133,7 +139,13 @@ class Clients:
 
     def _written(self, operation: Operation, outcome: object) -> None:
         match outcome:
-            case PutOutcome() | DeleteOutcome() | TxnOutcome() | LeaseGrantOutcome():
+            case (
+                PutOutcome()
+                | DeleteOutcome()
+                | TxnOutcome()
+                | LeaseGrantOutcome()
+                | CompactOutcome()
+            ):
                 operation.revision = outcome.revision
                 self._remember(operation, outcome)
             case ApplyRefused():

@@ -29,6 +29,7 @@ class Marks:
     leases_expired: int = 0
     cas_failed: int = 0
     events_watched: int = 0
+    watches_compacted: int = 0
     answered: int = 0
     unknown: int = 0
     recovery_ms: int = 0

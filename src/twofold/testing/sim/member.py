@@ -312,6 +312,7 @@ class Machine:
         if self.driver is None or self.member is None:
             return
         self.driver.tick()
+        self.member.compact()
         self._ticks += 1
         if self._ticks % _HOUSEKEEP_TICKS == 0:
             self.member.housekeep()

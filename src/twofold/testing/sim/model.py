@@ -42,7 +42,7 @@ class Expected(NamedTuple):
 
 
 class Model:
-    """A store of a few dicts: every revision's changes, nothing forgotten."""
+    """A store of a few dicts: every revision's changes, whatever is compacted."""
 
     def __init__(self) -> None:
         self.revision = 1
@@ -50,6 +50,7 @@ class Model:
         self.changes: dict[int, tuple[Change, ...]] = {}
         self.versions: dict[bytes, list[tuple[int, bytes | None]]] = {}
         self.leases: dict[int, int] = {}
+        self.compacted = -1
         self._lease_of: dict[bytes, int] = {}
 
     def run(self, command: Command) -> Expected | None:
@@ -72,6 +73,12 @@ class Model:
                 return Expected(self.revision, False)
             case CommandKind.LEASE_REVOKE:
                 return self._revoke(rpc_pb2.LeaseRevokeRequest.FromString(body).ID)
+            case CommandKind.COMPACT:
+                revision = rpc_pb2.CompactionRequest.FromString(body).revision
+                refused = not self.compacted < revision <= self.revision
+                if not refused:
+                    self.compacted = revision
+                return Expected(self.revision, False, refused)
             case _:
                 return None
 

@@ -36,6 +36,7 @@ class SimNetwork:
         self._marks = marks
         self._up = False
         self._session = 0
+        self._boots: list[int] = []
         self._last_us: dict[MemberId, int] = {}
         self._asked: list[AskDone] = []
 
@@ -117,11 +118,13 @@ class SimNetwork:
         machines = self.machines.values()
         both = all(machine.driver is not None for machine in machines)
         stopped = any(machine.paused for machine in machines)
-        if self._up and (not both or self.cut):
+        boots = [machine.boots for machine in machines]
+        if self._up and (not both or self.cut or boots != self._boots):
             self.down(dead=False)
         elif not self._up and both and not self.cut and not stopped:
             self._up = True
             self._session += 1
+            self._boots = boots
             for machine in machines:
                 self._tell(machine, lambda driver: driver.connected())
 
@@ -151,11 +154,19 @@ class SimNetwork:
     def _deliver(self, sender: MemberId, action: Callable[[SimDriver], None]) -> None:
         if not self._up or not self.passes(sender):
             return
-        session = self._session
-        receiver = self.machines[self.machines[sender].peer_id]
+        session, origin = self._session, self.machines[sender]
+        receiver = self.machines[origin.peer_id]
+        # No connection outlives one of its processes.
+        boot = origin.boots
+        if [machine.boots for machine in self.machines.values()] != self._boots:
+            return
 
         def arrive() -> None:
-            if self._session == session and receiver.driver is not None:
+            if (
+                self._session == session
+                and origin.boots == boot
+                and receiver.driver is not None
+            ):
                 action(receiver.driver)
 
         self._in_order(receiver, self._rng.randint(50, self.latency_us), arrive)

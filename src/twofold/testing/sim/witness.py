@@ -63,6 +63,8 @@ class Medium:
 class Runner(Protocol):
     """How a member runs things on virtual time, unless it has crashed."""
 
+    boots: int
+
     def later(self, delay_us: int, callback: Callable[[], None]) -> None:
         """Run after a delay, if the same boot still lives."""
 
@@ -81,6 +83,7 @@ class SimWitness:
         self._medium = medium
         self._time = time
         self._runner = runner
+        self._boot = runner.boots
         self._member = identity.member_id
         rng = medium.rng
         self._session = session(
@@ -120,8 +123,14 @@ class SimWitness:
                 raise InvariantError("the session yields Load or Publish")
             self._perform(step, lambda give: advance(lambda: give(steps)))
 
-        self._runner.later(TIMEOUT_US, give_up)
+        self._later(TIMEOUT_US, give_up)
         advance(lambda: next(steps))
+
+    def _later(self, delay_us: int, callback: Callable[[], None]) -> None:
+        # A write lands whatever became of its writer: the answer is for the old
+        # boot then, which hears nothing any more.
+        if self._runner.boots == self._boot:
+            self._runner.later(delay_us, callback)
 
     def _perform(
         self, step: Load | Publish, resume: Callable[[Callable[..., object]], None]
@@ -130,10 +139,10 @@ class SimWitness:
         delay_us = rng.randint(200, 2 * medium.slow_us)
         if self._member in medium.cut_from:
             error = WitnessUnreachable("cut off")
-            self._runner.later(delay_us, lambda: resume(lambda s: s.throw(error)))
+            self._later(delay_us, lambda: resume(lambda s: s.throw(error)))
             return
         if isinstance(step, Load):
-            self._runner.later(
+            self._later(
                 delay_us, lambda: resume(lambda s: s.send(medium.backend.load()))
             )
             return
@@ -144,9 +153,7 @@ class SimWitness:
 
         def publish() -> None:
             won = medium.publish(data, version)
-            self._runner.later(
-                rng.randint(100, 1_000), lambda: resume(lambda s: s.send(won))
-            )
+            self._later(rng.randint(100, 1_000), lambda: resume(lambda s: s.send(won)))
 
         # The write lands even if the writer dies meanwhile.
         self._time.after(delay_us, publish)
@@ -169,4 +176,4 @@ class SimWitness:
                 medium.late_landings += medium.publish(data, version)
 
             self._time.after(late_us, land)
-        self._runner.later(delay_us, lambda: resume(lambda s: s.throw(error)))
+        self._later(delay_us, lambda: resume(lambda s: s.throw(error)))

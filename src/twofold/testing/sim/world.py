@@ -29,6 +29,7 @@ _FAULTS_US = 8_000_000
 _CALM_US = 7_000_000
 _QUIET_US = 2_500_000
 """Without requests, so that both members come to the same state."""
+_RECOVERY_MAX_MS = 5_000
 _LEASE_SLACK_US = 2_500_000
 
 
@@ -134,7 +135,9 @@ class World:
         marks, medium = self.marks, self.medium
         marks.late_landings = medium.late_landings
         marks.claims_won = medium.claims_won
-        marks.events_watched = sum(m.watching.seen for m in self.machines.values())
+        for machine in self.machines.values():
+            marks.events_watched += machine.watching.seen
+            marks.watches_compacted += machine.watching.compactions
         answers = repr(self.clients.operations).encode()
         log = repr(self.ledger.entries).encode()
         self.digest = zlib.crc32(answers + log + b"%d" % self.checks.digest)
@@ -182,11 +185,14 @@ class World:
                 state = driver.core.status() if driver else None
                 raise Violation(f"no progress at {member} after the faults: {state}")
             recovery_ms = min(ends) // 1_000
+            if recovery_ms > _RECOVERY_MAX_MS:
+                raise Violation(f"{member} took {recovery_ms} ms to come back")
             self.marks.recovery_ms = max(self.marks.recovery_ms, recovery_ms)
 
     def _check_states(self) -> None:
         """Both members hold all that was ever committed, and nothing else."""
         model = self.ledger.model
+        hashes = set()
         for member, machine in self.machines.items():
             driver = machine.driver
             if driver is None:
@@ -197,6 +203,7 @@ class World:
                     f" {len(self.ledger.entries)}: {driver.core.status()}"
                 )
             store = driver.applier.store
+            hashes.add((store.hash_kv(), store.finished_compact_revision))
             if store.current_revision != model.revision:
                 raise Violation(f"{member} is at {store.current_revision}")
             for key in model.versions:
@@ -207,6 +214,8 @@ class World:
                 raise Violation(
                     f"watch at {member} stopped before {machine.watching.next_revision}"
                 )
+        if len(hashes) != 1:
+            raise Violation(f"the members' hashes differ: {hashes}")
 
 
 def _compare(
