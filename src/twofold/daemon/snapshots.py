@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -52,7 +53,8 @@ class Snapshots:
     """Both directions, one snapshot at a time each.
 
     A member that installs one closes its store for a moment; it is a learner
-    then, so nobody waits for it.
+    then, so nobody waits for it. ``on_failure``: it has no store now, and must
+    stop; the next start finds the old state or the new one.
     """
 
     def __init__(
@@ -62,11 +64,13 @@ class Snapshots:
         checkpointer: Checkpointer,
         link: PeerLink,
         tasks: Supervisor,
+        on_failure: Callable[[BaseException], None],
     ) -> None:
         self._directory = directory
         self._driver = driver
         self._checkpointer = checkpointer
         self._tasks = tasks
+        self._on_failure = on_failure
         self._sink: _Sink | None = None
         self._sender = SnapshotSender(link.send_frame)
         self._receiver = SnapshotReceiver(
@@ -135,8 +139,13 @@ class Snapshots:
             return
         log.info("installing a snapshot", index=sink.writer.index)
         self._driver.applier.backend.close()
-        sink.writer.install()
-        self._driver.restored(LmdbBackend(self._directory))
+        try:
+            sink.writer.install()
+            backend = LmdbBackend(self._directory)
+        except (TwofoldError, OSError) as error:
+            self._on_failure(error)
+        else:
+            self._driver.restored(backend)
 
     def _broke_off(self, reason: str) -> None:
         self._sink = None

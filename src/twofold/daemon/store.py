@@ -16,6 +16,7 @@ import structlog
 import uvloop
 
 from twofold.base.cluster_ids import cluster_id_of, member_id_of
+from twofold.base.disk import RealDisk
 from twofold.base.errors import InvariantError, TwofoldError
 from twofold.base.ids import Index, MemberId, Subterm, Term
 from twofold.base.tasks import Supervisor
@@ -35,6 +36,8 @@ from twofold.member.identity import (
     ForeignData,
     Identity,
     IdentityFile,
+    check_log,
+    is_unused,
     load_identity,
     lock_directory,
     new_identity,
@@ -110,7 +113,7 @@ class StoreServer:
         self._timers: list[asyncio.TimerHandle] = []
         self.meter = Meter()
         self.directory = config.data_dir / "member"
-        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        RealDisk().make_dir(self.directory)
         self._lock = lock_directory(self.directory)
         self.identity = self._identity()
         self.identity_file = IdentityFile(self.directory, self.identity)
@@ -145,7 +148,7 @@ class StoreServer:
         member_id = member_id_of(config.initial_cluster[config.name], token)
         identity = load_identity(self.directory)
         if identity is None:
-            if any(path.name != "lock" for path in self.directory.iterdir()):
+            if not is_unused(self.directory):
                 raise ForeignData(
                     f"{self.directory} is not empty and holds no data of twofold:"
                     " choose another --data-dir"
@@ -217,24 +220,28 @@ class StoreServer:
 
     def _open_wal(self, directory: Path) -> tuple[Wal, Restart]:
         identity = self.identity
-        has_store = (self.directory / "store").exists()
-        # Without a store, a log that a crash left half made holds nothing.
-        if not has_store and not any(directory.glob("*.wal")):
+        # A log made anew would forget votes and acknowledged writes.
+        first = not identity.started and not (self.directory / "store").exists()
+        if first and not any(directory.glob("*.wal")):
             meta = WalMeta(
                 identity.cluster_id,
                 MemberId(identity.member_id),
                 identity.incarnation,
             )
-            wal = Wal.create(directory, meta)
-            if self.config.bootstrap_alone:
-                # An empty log may claim nothing; this one is beyond the fresh
-                # record, and only one member's claim of it can win.
-                own = MemberId(identity.member_id)
-                first = Entry(Index(1), Term(1), Subterm(0), EntryKind.EMPTY, b"")
-                wal.append((first,), HardState(Term(1), own))
-                wal.sync()
+            Wal.create(directory, meta).close()
+        wal, restart = Wal.open(directory)
+        check_log(identity, wal.meta.member_id, wal.meta.incarnation)
+        if first and self.config.bootstrap_alone and restart == Restart():
+            # An empty log may claim nothing; this one is beyond the fresh
+            # record, and only one member's claim of it can win.
+            own = MemberId(identity.member_id)
+            entry = Entry(Index(1), Term(1), Subterm(0), EntryKind.EMPTY, b"")
+            wal.append((entry,), HardState(Term(1), own))
+            wal.sync()
             wal.close()
-        return Wal.open(directory)
+            wal, restart = Wal.open(directory)
+        self.identity_file.know_started()
+        return wal, restart
 
     def _member(self) -> Member:
         config = self.config
@@ -393,6 +400,7 @@ class StoreServer:
             self.checkpointer,
             self.link,
             self.tasks,
+            self._install_failed,
         )
         events.snapshots = self.snapshots
         self.driver.on_send_snapshot = self.snapshots.send
@@ -406,7 +414,7 @@ class StoreServer:
                 peer_port=peer_port,
                 interval_ms=config.heartbeat_ms,
             ),
-            self._crashed,
+            lambda name, error: self._hand_over(partial(self._crashed, name, error)),
         )
         self.heartbeats.start()
         await self.link.start()
@@ -478,6 +486,8 @@ class StoreServer:
         self._timers.append(self._loop.call_later(period_s, run))
 
     def _tick(self) -> None:
+        # A transport may have swallowed what left a step in its callback.
+        self._give_up_if_broken(None)
         heartbeats = self.heartbeats
         if heartbeats is not None:
             heartbeats.beat()
@@ -549,7 +559,13 @@ class StoreServer:
 
     def _crashed(self, name: str, error: BaseException) -> None:
         log.error("a task failed", task=name, error=repr(error))
+        self._give_up_if_broken(error)
         self._fatal()
+
+    def _install_failed(self, error: BaseException) -> None:
+        # The old state is closed and the new one not there: only a start helps.
+        log.error("the leader's snapshot cannot be installed", error=str(error))
+        os._exit(1)
 
     def _unhandled(
         self, _loop: asyncio.AbstractEventLoop, context: dict[str, object]
@@ -562,6 +578,9 @@ class StoreServer:
             error=repr(error),
             exc_info=error,
         )
+        self._give_up_if_broken(error)
+
+    def _give_up_if_broken(self, error: object) -> None:
         if isinstance(error, InvariantError) or self.driver.inside:
             # Nothing more may be answered: the state is not what we think it is.
             os._exit(1)

@@ -16,6 +16,7 @@ from pathlib import Path
 from twofold.base.errors import Refusal
 
 _FILE = "identity.json"
+_DRAFT = "identity.draft"
 _LOCK = "lock"
 
 
@@ -34,11 +35,18 @@ class Identity:
     witness_id: int = 0
     witness_version: int = 0
     """The highest version of the witness record that this member ever saw."""
+    started: bool = False
+    """The log has been made: where there is none any more, it was lost."""
 
 
 def new_identity(cluster_id: int, member_id: int) -> Identity:
     """A fresh identity for an empty data directory."""
     return Identity(cluster_id, member_id, secrets.randbits(63) | 1)
+
+
+def is_unused(directory: Path) -> bool:
+    """Whether nothing but a first start, perhaps cut short, was here before."""
+    return all(path.name in (_LOCK, _DRAFT) for path in directory.iterdir())
 
 
 def load_identity(directory: Path) -> Identity | None:
@@ -64,7 +72,7 @@ def load_identity(directory: Path) -> Identity | None:
 def save_identity(directory: Path, identity: Identity) -> None:
     """Replace the identity durably. Cost: two fsyncs."""
     path = directory / _FILE
-    draft = path.with_suffix(".draft")
+    draft = directory / _DRAFT
     with draft.open("w") as file:
         json.dump(asdict(identity), file)
         file.flush()
@@ -75,6 +83,21 @@ def save_identity(directory: Path, identity: Identity) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def check_log(identity: Identity, member_id: int, incarnation: int) -> None:
+    """See to it that a log, which may be on another disk, is this member's.
+
+    Raises:
+        ForeignData: it is not; its votes and entries say nothing about us.
+    """
+    if (member_id, incarnation) != (identity.member_id, identity.incarnation):
+        raise ForeignData(
+            f"the log is that of member {member_id:x} with data directory"
+            f" {incarnation:x}, this is member {identity.member_id:x} with"
+            f" {identity.incarnation:x}: check --wal-dir, and keep log and data"
+            " directory together"
+        )
 
 
 class InUse(Refusal):
@@ -102,6 +125,11 @@ class IdentityFile:
     def __init__(self, directory: Path, identity: Identity) -> None:
         self._directory = directory
         self.now = identity
+
+    def know_started(self) -> None:
+        """The log is there; from now on it is never made anew."""
+        if not self.now.started:
+            self._change(replace(self.now, started=True))
 
     def know_peer(self, incarnation: int) -> None:
         """The peer has been met for the first time."""

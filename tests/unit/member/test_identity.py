@@ -9,6 +9,8 @@ from twofold.member.identity import (
     ForeignData,
     IdentityFile,
     InUse,
+    check_log,
+    is_unused,
     load_identity,
     lock_directory,
     new_identity,
@@ -52,3 +54,27 @@ def test_a_damaged_identity_is_refused_and_kept(tmp_path: Path) -> None:
     with pytest.raises(ForeignData, match="not an identity file"):
         load_identity(tmp_path)
     assert path.read_text() == '{"cluster_id": 1'
+
+
+def test_a_first_start_that_was_cut_short_may_be_repeated(tmp_path: Path) -> None:
+    os.close(lock_directory(tmp_path))
+    (tmp_path / "identity.draft").write_text('{"clu')
+    assert is_unused(tmp_path)
+    (tmp_path / "something").touch()
+    assert not is_unused(tmp_path)
+
+
+def test_that_the_log_was_made_is_remembered(tmp_path: Path) -> None:
+    file = IdentityFile(tmp_path, new_identity(3, 4))
+    file.know_started()
+    loaded = load_identity(tmp_path)
+    assert loaded is not None
+    assert loaded.started
+
+
+def test_the_log_of_another_data_directory_is_refused() -> None:
+    identity = new_identity(3, 4)
+    check_log(identity, 4, identity.incarnation)
+    for member_id, incarnation in ((5, identity.incarnation), (4, 6)):
+        with pytest.raises(ForeignData, match="--wal-dir"):
+            check_log(identity, member_id, incarnation)
