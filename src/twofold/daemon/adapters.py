@@ -76,7 +76,8 @@ class WalLog:
         self._writer.close()
 
     def _durable(self, durable: Durable) -> None:
-        self._meter.wal_fsync.observe(durable.sync_ms / 1000)
+        if durable.size_bytes:
+            self._meter.wal_fsync.observe(durable.sync_ms / 1000)
         self._meter.wal_bytes_written += durable.size_bytes
         tickets = [token for token in durable.tokens if isinstance(token, Ticket)]
         if tickets:

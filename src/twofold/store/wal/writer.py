@@ -182,7 +182,8 @@ class WalWriter:
 
     def _report(self, durable: Durable) -> None:
         self._waiting -= len(durable.tokens)
-        self._pace.note(durable.sync_ms, _now_ms())
+        if durable.size_bytes:  # Else nothing was synced, which is always quick.
+            self._pace.note(durable.sync_ms, _now_ms())
         self._on_durable(durable)
 
     def _report_from_thread(self, durable: Durable) -> None:

@@ -153,3 +153,58 @@ def test_marks_and_releases_keep_their_order() -> None:
         assert [e.index for e in restart.entries] == list(range(141, 150))
 
     run(test())
+
+
+async def prove_quick(rig: Rig) -> int:
+    """Sync until small writes are done on the loop; gives the last index."""
+    for index in range(1, 101):
+        rig.writer.submit([entry(index)], None, index)
+        await rig.durable.get()
+    return 100
+
+
+def test_a_quick_disk_is_written_on_the_loop_and_reported_in_its_next_turn() -> None:
+    async def test() -> None:
+        rig = Rig()
+        last = await prove_quick(rig)
+        rig.entered.clear()
+        rig.writer.submit([entry(last + 1)], None, "here")
+        assert rig.entered.is_set()
+        assert rig.writer.busy
+        assert rig.durable.empty()
+        assert (await rig.durable.get()).tokens == ["here"]
+        assert not rig.writer.busy
+        rig.writer.close()
+
+    run(test())
+
+
+def test_a_disk_error_on_the_loop_is_reported_once_too() -> None:
+    async def test() -> None:
+        rig = Rig()
+        last = await prove_quick(rig)
+        rig.disk.fail_at = 0
+        rig.writer.submit([entry(last + 1)], None, "lost")
+        assert isinstance(await rig.failure.get(), DiskFailed)
+        with pytest.raises(WalStopped):
+            rig.writer.submit([entry(last + 2)], None, "refused")
+        rig.writer.close()
+        assert rig.durable.empty()
+        assert rig.failure.empty()
+
+    run(test())
+
+
+def test_tickets_without_content_do_not_prove_a_disk_quick() -> None:
+    async def test() -> None:
+        rig = Rig()
+        for _ in range(100):
+            rig.writer.submit([], None, "empty")
+            await rig.durable.get()
+        rig.gate.clear()
+        rig.writer.submit([entry(1)], None, "waits in the thread")
+        rig.gate.set()
+        await rig.durable.get()
+        rig.writer.close()
+
+    run(test())
