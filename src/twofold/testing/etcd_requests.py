@@ -57,7 +57,7 @@ class Requests:
         if self._chance(0.7):
             return 0
         if self._chance(0.1):
-            return self._random.choice([1])
+            return self._random.choice([-2, -1, 1])
         first = max(self.compacted - 1, 1)
         return self._random.randint(first, self.revision + 1)
 

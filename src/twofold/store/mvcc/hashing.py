@@ -9,6 +9,7 @@ from twofold.store.mvcc.revision import first_of, is_tombstone, main_of
 
 _POLYNOMIAL = 0x1EDC6F41
 _BLOCK_BYTES = 1 << 18
+_KEYS = b"key"
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
@@ -109,7 +110,7 @@ def hash_kv(
     """
 
     def counted() -> Iterator[bytes]:
-        yield b"key"
+        yield _KEYS
         stop = first_of(revision + 1)
         kept_from = first_of(compact_revision + 1) if compact_revision > 0 else b""
         for rev_key, data in pairs:
@@ -125,11 +126,16 @@ def hash_kv(
     return crc32c_parts(counted())
 
 
+def hash_nothing() -> int:
+    """`hash_kv` before the first revision."""
+    return crc32c(_KEYS)
+
+
 def hash_all(backend: Backend) -> int:
     """CRC-32C over all three maps."""
 
     def everything() -> Iterator[bytes]:
-        yield b"key"
+        yield _KEYS
         for pair in backend.scan(b"", None):
             yield from pair
         yield b"lease"

@@ -55,9 +55,10 @@ class MvccStore:
 
         Watchers stay; what they have not seen comes from the new history.
         """
+        reached = self.hub.reached
         self._use(backend)
         self._load()
-        self.hub.restored()
+        self.hub.restored(reached)
 
     def _use(self, backend: Backend) -> None:
         self.backend = backend
@@ -333,6 +334,9 @@ class MvccStore:
     def hash_kv(self, revision: int = 0) -> tuple[int, int, int]:
         """Hash, compact revision and hashed revision, as etcd's HashKV.
 
+        Not as etcd: for the revision of one of its last ten compactions etcd, until
+        it restarts, repeats the hash taken then, which counts what was removed.
+
         Cost: reads every stored revision; blocks the loop meanwhile.
 
         Raises:
@@ -340,7 +344,10 @@ class MvccStore:
         """
         self.check_revision(revision)
         check(not self._writer.changes, "no hash within a transaction")
-        revision = revision if revision > 0 else self.current_revision
+        if revision < 0:
+            # Nothing is that old.
+            return hashing.hash_nothing(), self.compact_revision, revision
+        revision = revision or self.current_revision
         visible = self.index.visible_at(revision)
         if not visible:
             # etcd then counts all that its compaction has left.

@@ -99,7 +99,7 @@ def _choose(store: MvccStore, leases: Leases, request: TxnRequest) -> _Path:
 def _precheck(store: MvccStore, leases: Leases, path: _Path) -> None:
     for kind, op in path.ops:
         if kind == "request_range":
-            store.check_revision(op.request_range.revision)
+            _check_read(store, op.request_range.revision)
         elif kind == "request_put":
             put = op.request_put
             if put.lease and not leases.exists(put.lease):
@@ -110,6 +110,13 @@ def _precheck(store: MvccStore, leases: Leases, path: _Path) -> None:
                 raise ApplyRefused("KEY_NOT_FOUND")
     for nested in path.nested:
         _precheck(store, leases, nested)
+
+
+def _check_read(store: MvccStore, revision: int) -> None:
+    store.check_revision(revision)
+    # A negative one means the newest in a range of its own, but not in here.
+    if revision < 0 and revision < store.compact_revision:
+        raise ApplyRefused("COMPACTED")
 
 
 def _holds(store: MvccStore, leases: Leases, compare: Compare) -> bool:

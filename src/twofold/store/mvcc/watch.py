@@ -79,6 +79,8 @@ class WatchHub:
         self._interests: Interests[Watcher] = Interests()
         self._unsynced: dict[Watcher, None] = {}
         self._pending: list[tuple[int, list[Change]]] = []
+        # The first revision of the delivery under way, else 0.
+        self._delivering = 0
         # Called when ``catch_up`` gets work: the driver schedules it.
         self.on_behind: Callable[[], None] | None = None
 
@@ -138,13 +140,31 @@ class WatchHub:
         """
         if watcher.synced:
             self._interests.remove(watcher.selection, watcher)
-            watcher.synced = False
-            self._unsynced[watcher] = None
+            self._unsync(watcher, self.reached)
         elif watcher not in self._unsynced:
             return
         if next_revision is not None:
             watcher.next_revision = next_revision
         watcher.held = True
+
+    def _unsync(self, watcher: Watcher, reached: int) -> None:
+        """Note where a synced watcher, no longer among the interests, stands.
+
+        Nothing moves it on while nothing concerns it; left there, it would seem to
+        need what may be compacted.
+        """
+        watcher.synced = False
+        watcher.next_revision = max(watcher.next_revision, reached)
+        self._unsynced[watcher] = None
+
+    @property
+    def reached(self) -> int:
+        """The first revision that some synced watcher may not have been given."""
+        if self._delivering:
+            return self._delivering
+        return (
+            self._pending[0][0] if self._pending else self._store.current_revision + 1
+        )
 
     def resume(self, watcher: Watcher) -> None:
         """The sink takes events again; ``catch_up`` goes on with it."""
@@ -202,6 +222,7 @@ class WatchHub:
             for selection, events in parts.items():
                 groups.setdefault(selection, []).append((main, b"".join(events)))
         current = self._store.current_revision
+        self._delivering = pending[0][0]
         for selection, batch in groups.items():
             first = batch[0][0]
             for watcher in self._interests.of(selection):
@@ -211,6 +232,7 @@ class WatchHub:
                     self._deliver(watcher, current, batch)
                 else:
                     self._deliver(watcher, current, _from(watcher, batch))
+        self._delivering = 0
 
     def _deliver(self, watcher: Watcher, revision: int, groups: list[Group]) -> None:
         if groups:
@@ -294,12 +316,14 @@ class WatchHub:
             for rev_key, data in pairs
         ]
 
-    def restored(self) -> None:
-        """The store has another history now: everyone reads on from there."""
+    def restored(self, reached: int) -> None:
+        """The store has another history now: everyone reads on from there.
+
+        ``reached``: what it was just before.
+        """
         self._pending = []
         for watcher in self._interests.clear():
-            watcher.synced = False
-            self._unsynced[watcher] = None
+            self._unsync(watcher, reached)
         self._promote()
         if self.behind:
             self._fell_behind()

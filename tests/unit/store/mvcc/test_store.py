@@ -367,6 +367,15 @@ def test_hash_kv_does_not_depend_on_how_far_removal_has_come() -> None:
     assert refusal(stores[0].hash_kv, 1_000) == "FUTURE_REVISION"
 
 
+def test_hash_kv_of_a_negative_revision_is_that_of_nothing() -> None:
+    empty, store = make(), make()
+    history(7, store, 60)
+    store.compact(20)
+    value, compact_revision, revision = store.hash_kv(-3)
+    assert (compact_revision, revision) == (20, -3)
+    assert value == empty.hash_kv()[0]
+
+
 def test_hash_kv_is_the_same_in_both_backends(tmp_path: Path) -> None:
     memory, disk = make(), make(LmdbBackend(tmp_path / "state"))
     for store in (memory, disk):

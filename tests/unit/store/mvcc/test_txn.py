@@ -219,6 +219,7 @@ def test_nested_paths_stay_with_their_transaction(store: MvccStore) -> None:
     [
         (read(b"k", revision=99), "FUTURE_REVISION"),
         (read(b"k", revision=2), "COMPACTED"),
+        (read(b"k", revision=-1), "COMPACTED"),
         (put(b"k", lease=5), "LEASE_NOT_FOUND"),
         (put(b"none", ignore_value=True), "KEY_NOT_FOUND"),
         (put(b"none", ignore_lease=True), "KEY_NOT_FOUND"),
@@ -236,6 +237,16 @@ def test_nothing_is_half_applied(store: MvccStore, op: RequestOp, error: str) ->
         assert store.range(b"a").count == 0
     # The branch that is not taken is not checked.
     assert store.txn(TxnRequest(success=[put(b"a")], failure=[op])).revision == 4
+
+
+def test_a_read_of_a_negative_revision_is_held_against_the_compaction(
+    store: MvccStore,
+) -> None:
+    # Nothing is compacted: that counts as -1.
+    assert store.txn(TxnRequest(success=[read(b"k", revision=-1)])).succeeded
+    with pytest.raises(ApplyRefused):
+        store.txn(TxnRequest(success=[read(b"k", revision=-2)]))
+    assert store.range(b"k", revision=-2).count == 0
 
 
 def test_deletes_may_overlap(store: MvccStore) -> None:

@@ -234,6 +234,42 @@ def test_a_sink_may_refuse_what_it_was_given(store: MvccStore) -> None:
     assert [main for main, *_ in sink.seen] == [2]
 
 
+def test_a_quiet_watch_that_stalls_needs_no_old_history(store: MvccStore) -> None:
+    sink = Recorder(store)
+    watcher = store.hub.watch(sink, 0, b"k")
+    for _ in range(5):
+        store.put(b"other", b"v")
+    store.hub.notify()
+    store.put(b"k", b"1")
+    # Not delivered yet: this it still needs.
+    store.hub.stall(watcher)
+    store.hub.notify()
+    store.compact(6)
+    store.hub.resume(watcher)
+    catch_up(store)
+    assert (sink.seen, sink.compact_revision) == ([(7, "put", b"k", None)], 0)
+
+
+def test_a_sink_may_stall_another_that_waits_for_the_same(store: MvccStore) -> None:
+    watchers: list[Watcher] = []
+
+    class Staller(Recorder):
+        def events(self, watcher: Watcher, revision: int, groups: list[Group]) -> None:
+            super().events(watcher, revision, groups)
+            for other in watchers:
+                self.store.hub.stall(other)
+
+    sinks = [Staller(store), Staller(store)]
+    watchers += [store.hub.watch(sink, 0, b"k") for sink in sinks]
+    store.put(b"k", b"v")
+    store.hub.notify()
+    assert sorted(len(sink.seen) for sink in sinks) == [0, 1]
+    for watcher in watchers:
+        store.hub.resume(watcher)
+    catch_up(store)
+    assert [len(sink.seen) for sink in sinks] == [1, 1]
+
+
 def test_a_sink_may_cancel_another_from_within(store: MvccStore) -> None:
     watchers: list[Watcher] = []
 
@@ -277,6 +313,23 @@ def test_watchers_go_on_after_a_snapshot(store: MvccStore) -> None:
     assert not watcher.synced
     catch_up(store)
     assert [main for main, *_ in sink.seen] == [2, 3, 4]
+
+
+def test_a_quiet_watch_survives_a_compacted_snapshot(store: MvccStore) -> None:
+    sink = Recorder(store)
+    store.hub.watch(sink, 0, b"k")
+    other_backend = MemoryBackend()
+    other = MvccStore(other_backend, Lessor(other_backend))
+    for either in (store, other):
+        for _ in range(5):
+            either.put(b"other", b"v")
+    store.hub.notify()
+    other.put(b"k", b"1")
+    other.compact(7)
+    other_backend.checkpoint(lambda _failure: None)
+    store.restore(MemoryBackend(other_backend.disk))
+    catch_up(store)
+    assert (sink.seen, sink.compact_revision) == ([(7, "put", b"k", None)], 0)
 
 
 @pytest.mark.parametrize("seed", range(15))
