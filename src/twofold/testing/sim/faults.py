@@ -44,6 +44,7 @@ class Faults:
             self._cut,
             self._cut,
             self._one_way,
+            self._hole,
             self._cut_witness,
             self._cut_witness,
             self._power_loss,
@@ -66,6 +67,7 @@ class Faults:
         self._calm = True
         self._network.cut = False
         self._network.one_way = None
+        self._network.hole = False
         self._network.duplicate_chance = 0.0
         self._medium.cut_from.clear()
         self._medium.unknown_chance = 0.0
@@ -175,6 +177,11 @@ class Faults:
     def _one_way(self, machine: Machine) -> None:
         silent = None if self._network.one_way else machine.member_id
         self._network.one_way = silent
+
+    def _hole(self, _machine: Machine) -> None:
+        """Packets vanish, and nobody is told."""
+        self._marks.holes += 1
+        self._network.hole = not self._network.hole
 
     def _cut_witness(self, machine: Machine) -> None:
         self._marks.witness_cuts += 1

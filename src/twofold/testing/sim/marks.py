@@ -17,6 +17,7 @@ class Marks:
     torn_writes: int = 0
     pauses: int = 0
     cuts: int = 0
+    holes: int = 0
     witness_cuts: int = 0
     duplicates: int = 0
     solos: int = 0

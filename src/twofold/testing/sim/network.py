@@ -21,6 +21,8 @@ class LinkLost(Failure):
 class SimNetwork:
     """One TCP connection at a time.
 
+    ``cut`` breaks it; ``hole`` and ``one_way`` (who is not heard) hold up what
+    is sent, until it arrives late or the connection breaks.
     ``duplicate_chance``: that after a break the receiver still sees, now or on
     the next connection, what was on the way; worse than TCP, but Raft takes it.
     """
@@ -31,6 +33,7 @@ class SimNetwork:
         self.duplicate_chance = 0.0
         self.cut = False
         self.one_way: MemberId | None = None
+        self.hole = False
         self._time = time
         self._rng = rng
         self._marks = marks
@@ -39,6 +42,7 @@ class SimNetwork:
         self._boots: list[int] = []
         self._last_us: dict[MemberId, int] = {}
         self._asked: list[AskDone] = []
+        self._held: dict[MemberId, list[Callable[[SimDriver], None]]] = {}
 
     def connected(self) -> bool:
         """See Network."""
@@ -121,18 +125,24 @@ class SimNetwork:
         boots = [machine.boots for machine in machines]
         if self._up and (not both or self.cut or boots != self._boots):
             self.down(dead=False)
-        elif not self._up and both and not self.cut and not stopped:
+        elif not self._up and both and not (self.cut or self.hole or stopped):
             self._up = True
             self._session += 1
             self._boots = boots
             for machine in machines:
                 self._tell(machine, lambda driver: driver.connected())
 
+        for sender in list(self._held):
+            if self._up and self.passes(sender):
+                for action in self._held.pop(sender):
+                    self._deliver(sender, action)
+
     def down(self, dead: bool) -> None:
         """The link is gone; ``dead``: the survivor's kernel knows why."""
         if not self._up:
             return
         self._up = False
+        self._held.clear()
         self._session += 1
         asked, self._asked = self._asked, []
         for done in asked:
@@ -142,7 +152,7 @@ class SimNetwork:
 
     def passes(self, sender: MemberId) -> bool:
         """Whether packets of ``sender`` arrive."""
-        return not self.cut and self.one_way != sender
+        return not self.cut and not self.hole and self.one_way != sender
 
     def _tell(self, machine: Machine, action: Callable[[SimDriver], None]) -> None:
         def run() -> None:
@@ -152,7 +162,10 @@ class SimNetwork:
         self._in_order(machine, self._rng.randint(50, 5_000), run)
 
     def _deliver(self, sender: MemberId, action: Callable[[SimDriver], None]) -> None:
-        if not self._up or not self.passes(sender):
+        if not self._up:
+            return
+        if not self.passes(sender) or sender in self._held:
+            self._held.setdefault(sender, []).append(action)
             return
         session, origin = self._session, self.machines[sender]
         receiver = self.machines[origin.peer_id]
