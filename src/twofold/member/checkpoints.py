@@ -13,11 +13,15 @@ from twofold.base.errors import Failure
 from twofold.base.ids import Index
 from twofold.member.driver import Driver
 from twofold.member.ports import CheckpointMark, LogPort
-from twofold.raft.types import Applied, Compacted, Position
+from twofold.raft.types import Applied, Compacted, CoreStatus, Position, Role
 
 PENDING_BYTES_MAX = 4 << 20
 ENTRIES_KEPT_MAX = 5_000
 ENTRIES_KEPT_BYTES_MAX = 64 << 20
+CATCHING_UP_MAX = 200_000
+CATCHING_UP_BYTES_MAX = 256 << 20
+"""For a peer that is here: else, under load, each snapshot would be too old by
+the time it is installed, and the peer would never catch up."""
 
 
 class Checkpointer:
@@ -105,16 +109,19 @@ class Checkpointer:
         status = driver.core.status()
         if driver.link is not None and status.peer_match < mark.index:
             # A peer that is only a little behind is spared a snapshot.
-            keep_from = self._worth_keeping(mark.index, status.peer_match)
+            keep_from = self._worth_keeping(mark.index, status)
         if keep_from > 0:
             driver.step(Compacted(now_ms, keep_from))
         for then in waiting:
             then()
 
-    def _worth_keeping(self, marked: Index, peer_match: Index) -> Index:
+    def _worth_keeping(self, marked: Index, status: CoreStatus) -> Index:
         """The index behind which entries stay in memory for the peer."""
-        keep_from = max(peer_match, marked - ENTRIES_KEPT_MAX)
-        limit = self._driver.applied_bytes - ENTRIES_KEPT_BYTES_MAX
+        count, size_bytes = ENTRIES_KEPT_MAX, ENTRIES_KEPT_BYTES_MAX
+        if status.role is Role.LEADER and status.peer_alive:
+            count, size_bytes = CATCHING_UP_MAX, CATCHING_UP_BYTES_MAX
+        keep_from = max(status.peer_match, marked - count)
+        limit = self._driver.applied_bytes - size_bytes
         while self._sizes and self._sizes[0][1] < limit:
             keep_from = max(keep_from, min(self._sizes.popleft()[0], marked))
         return Index(keep_from)

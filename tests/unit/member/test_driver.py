@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from twofold.base.ids import Index, Subterm, Term
 from twofold.member import checkpoints, driver
 from twofold.member.checkpoints import Checkpointer
 from twofold.member.driver import Driver
+from twofold.member.ports import CheckpointMark
 from twofold.raft.types import (
     NO_INDEX,
     Append,
@@ -163,3 +166,21 @@ def test_a_snapshot_empties_the_log_only_if_it_does_not_fit(
         one.restored(ahead.applier.backend)
         assert log.marks == [(5, (1, 0), reset)]
         assert one.core.status().last_index == (8 if has_tail else 5)
+
+
+def test_a_peer_that_is_here_keeps_what_came_during_its_snapshot(
+    log: HeldLog, clock: StillClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "ENTRIES_KEPT_MAX", 5)
+    one = paired_driver(log, clock)
+    checkpointer = Checkpointer(
+        one, log, lambda callback: callback(), 1 << 40, 1 << 40, lambda _: None
+    )
+    log.on_mark = checkpointer.marked
+    follow(one, log, 1, 50)
+    status = one.core.status()
+    for here in (True, False):
+        leads = replace(status, role=Role.LEADER, peer_alive=here, peer_match=Index(0))
+        monkeypatch.setattr(one.core, "status", lambda leads=leads: leads)
+        checkpointer.marked(CheckpointMark(Index(50)))
+        assert one.core.holds(Index(20), Term(1)) == here
