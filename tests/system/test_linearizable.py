@@ -110,7 +110,7 @@ def test_two_members_under_one_kind_of_fault(
         asyncio.run(_scenario(scene, [fault] * ROUNDS, folder))
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(420)
 def test_two_members_under_all_faults_in_a_random_order(
     network: Network, folder: Path, need: Callable[..., None]
 ) -> None:

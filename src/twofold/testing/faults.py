@@ -167,8 +167,11 @@ async def kill_all(scene: Scene, down_s: float) -> None:
         member.start()
 
 
-async def wait_settled(cluster: Cluster, timeout_s: float = 30.0) -> None:
+async def wait_settled(cluster: Cluster, timeout_s: float = 90.0) -> None:
     """Wait until every member serves and, for twofold, both disks count again.
+
+    Faults that follow each other closely make that take up to a minute: the
+    hold-down doubles each time.
 
     Raises:
         NotSettled: with what each member says of itself.
