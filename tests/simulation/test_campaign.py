@@ -18,6 +18,8 @@ SEEDS = int(os.environ.get("TWOFOLD_SIM_SEEDS", "2000"))
 CHUNK = 25
 MARKED_SEEDS = 100
 
+pytestmark = pytest.mark.timeout(600)
+
 
 def run_seed(seed: int) -> Marks:
     try:

@@ -42,6 +42,8 @@ from twofold.witness.session import Session, Steps, Writer
 
 SEEDS_MAX = 150
 
+pytestmark = pytest.mark.timeout(600)
+
 
 class OverwritingWitness(Versions):
     """Publishes whatever is there already."""
