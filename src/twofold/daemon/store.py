@@ -359,7 +359,7 @@ class StoreServer:
     async def _last_checkpoint(self) -> None:
         """So that the next start has little to replay; the log has it all anyway."""
         done = asyncio.Event()
-        if self.checkpointer.start(done.set):
+        if self.checkpointer.start(done.set, done.set):
             try:
                 await asyncio.wait_for(done.wait(), 10)
             except TimeoutError:

@@ -19,6 +19,7 @@ from twofold.store.apply.commands import Batch, Command, CommandKind, pack, unpa
 from twofold.store.apply.outcomes import ApplyRefused, Outcome
 
 PENDING_MAX = 20_000
+PENDING_BYTES_MAX = 256 << 20
 BATCH_BYTES_MAX = 4 << 20
 
 
@@ -40,6 +41,7 @@ class Proposals:
         self.origin = origin
         self._sequence = 0
         self._pending: dict[int, _Pending] = {}
+        self._pending_bytes = 0
         self._unsent: list[Command] = []
         self._forwarded: list[Command] = []
         self._peer_floors: dict[int, int] = {}
@@ -60,9 +62,11 @@ class Proposals:
 
         ``leading``: it is right only as long as this member leads; see ``resign``.
         """
-        if len(self._pending) >= PENDING_MAX:
-            done(TooManyRequests(f"{PENDING_MAX} writes are unanswered"))
+        pending = len(self._pending)
+        if pending >= PENDING_MAX or self._pending_bytes >= PENDING_BYTES_MAX:
+            done(TooManyRequests(f"{pending} writes are unanswered"))
             return
+        self._pending_bytes += len(body)
         self._sequence = sequence = self._sequence + 1
         command = Command(self.origin, sequence, kind, body)
         self._pending[sequence] = _Pending(command, done, deadline_ms, leading)
@@ -138,6 +142,7 @@ class Proposals:
             if command.origin == origin:
                 pending = pop(command.sequence, None)
                 if pending is not None:
+                    self._pending_bytes -= len(command.body)
                     pending.done(outcome)
 
     def expire(self, now_ms: int) -> int:
@@ -159,7 +164,9 @@ class Proposals:
 
     def _fail(self, sequences: Iterable[int], error: TwofoldError) -> None:
         for sequence in sequences:
-            self._pending.pop(sequence).done(error)
+            pending = self._pending.pop(sequence)
+            self._pending_bytes -= len(pending.command.body)
+            pending.done(error)
 
     @staticmethod
     def _cut(commands: list[Command]) -> list[Command]:

@@ -1,7 +1,10 @@
 """Rules of the unanswered writes."""
 
+import pytest
+
 from twofold.base.errors import TwofoldError
-from twofold.member.facade import RequestTimedOut, Stopping
+from twofold.member import proposals as proposals_module
+from twofold.member.facade import RequestTimedOut, Stopping, TooManyRequests
 from twofold.member.proposals import Proposals
 from twofold.store.apply.commands import Command, CommandKind, pack, unpack
 from twofold.store.apply.outcomes import Outcome, PutOutcome
@@ -88,3 +91,18 @@ def test_what_only_the_leader_may_decide_goes_to_no_other_leader() -> None:
     assert [c.sequence for c in unpack(payload).commands] == [1]
     assert [type(answer) for answer in lost] == [RequestTimedOut]
     assert answers == [[]]
+
+
+def test_unanswered_writes_are_bounded_in_bytes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(proposals_module, "PENDING_BYTES_MAX", 12)
+    proposals, answers = taken(3)
+    assert [type(a[0]) for a in answers if a] == [TooManyRequests]
+    proposals.answer([(Command(7, 1, CommandKind.PUT, b"body 0"), PutOutcome(9, None))])
+    more: Answers = []
+    proposals.add(CommandKind.PUT, b"body 3", more.append, deadline_ms=100)
+    assert more == []
+    proposals.expire(100)
+    proposals.add(CommandKind.PUT, b"body 4", more.append, deadline_ms=200)
+    assert len(more) == 1
