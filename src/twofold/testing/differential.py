@@ -66,14 +66,26 @@ class Side:
     def __init__(self, name: str, cluster: Cluster) -> None:
         self.name = name
         self.cluster = cluster
-        self.channel = grpc.insecure_channel(
-            cluster.endpoints[0],
+        self.channel = self._connect()
+
+    def _connect(self) -> grpc.Channel:
+        return grpc.insecure_channel(
+            self.cluster.endpoints[0],
             options=[
                 ("grpc.max_receive_message_length", -1),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.use_local_subchannel_pool", 1),
             ],
         )
+
+    def restart(self) -> None:
+        """kill -9, and start again on the same data."""
+        member = self.cluster.members[0]
+        member.kill()
+        self.channel.close()
+        member.start()
+        member.wait_healthy()
+        self.channel = self._connect()
 
     def ask(self, request: Message, timeout_s: float = 10.0) -> Answer:
         """One unary call."""

@@ -6,25 +6,28 @@ Few keys and few leases on purpose: the requests shall meet each other.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 from google.protobuf.message import Message
 
 from twofold.proto import rpc_pb2 as rpc
 
-# Not more than twelve: Go sorts so few stably, and longer lists in no stated
-# order among equals.
 KEYS = [b"a", b"a\0", b"aa", b"ab", b"b", b"b/1", b"b/2", b"c", b"\xff", b"\xff\xff"]
-ENDS = [*KEYS, b"\0", b"c0", b"b0", b"d"]
+WIDE = [b"%c/%d" % (97 + number % 5, number) for number in range(150)]
 LEASES = [11, 12, 13]
 _VALUES = [b"", b"0", b"1", b"x" * 20, b"\0\xff"]
 _TTL_S = 5_000
+_STABLE_MAX = 12
+"""Go sorts so few stably; more, in no stated order among equals."""
 
 
 class Requests:
     """A sequence of requests; ``revision`` and ``compacted`` are kept by the user."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, keys: Sequence[bytes] = KEYS) -> None:
         self._random = random.Random(seed)  # noqa: S311 - no secret
+        self._keys = keys
+        self._ends = [*keys, b"\0", b"b0", b"c0", b"d"]
         self.revision = 1
         self.compacted = -1
 
@@ -48,10 +51,10 @@ class Requests:
         return self._random.random() < probability
 
     def _key(self) -> bytes:
-        return b"" if self._chance(0.01) else self._random.choice(KEYS)
+        return b"" if self._chance(0.01) else self._random.choice(self._keys)
 
     def _end(self) -> bytes:
-        return b"" if self._chance(0.4) else self._random.choice(ENDS)
+        return b"" if self._chance(0.4) else self._random.choice(self._ends)
 
     def _revision(self) -> int:
         if self._chance(0.7):
@@ -71,13 +74,15 @@ class Requests:
         choice = self._random.choice
         order, target = 0, 0
         if self._chance(0.4):
+            few = len(self._keys) <= _STABLE_MAX
             order, target = self._random.randrange(3), self._random.randrange(5)
+            target = target if few else 0
         if self._chance(0.02):
             order, target = choice([(3, 0), (0, 5), (-1, 0)])
         return rpc.RangeRequest(
             key=self._key(),
             range_end=self._end(),
-            limit=choice([0, 0, 0, 1, 2, 5, -1]),
+            limit=choice([0, 0, 0, 1, 2, 5, 40, -1]),
             revision=self._revision(),
             sort_order=rpc.RangeRequest.SortOrder.ValueType(order),
             sort_target=rpc.RangeRequest.SortTarget.ValueType(target),
@@ -167,7 +172,9 @@ class Requests:
 
     def compaction(self) -> rpc.CompactionRequest:
         """Of some revision near the present."""
-        revision = self._random.randint(self.revision - 30, self.revision + 1)
+        # Not of 0: etcd then answers every later HashKV of 0 with that hash.
+        first = max(self.revision - 30, 1)
+        revision = self._random.randint(first, self.revision + 1)
         physical = self._chance(0.7)
         return rpc.CompactionRequest(revision=revision, physical=physical)
 

@@ -97,6 +97,8 @@ def _choose(store: MvccStore, leases: Leases, request: TxnRequest) -> _Path:
 
 
 def _precheck(store: MvccStore, leases: Leases, path: _Path) -> None:
+    # In the order of the request: of two errors, the first is told.
+    nested = iter(path.nested)
     for kind, op in path.ops:
         if kind == "request_range":
             _check_read(store, op.request_range.revision)
@@ -108,8 +110,8 @@ def _precheck(store: MvccStore, leases: Leases, path: _Path) -> None:
                 put.key, b""
             ):
                 raise ApplyRefused("KEY_NOT_FOUND")
-    for nested in path.nested:
-        _precheck(store, leases, nested)
+        elif kind == "request_txn":
+            _precheck(store, leases, next(nested))
 
 
 def _check_read(store: MvccStore, revision: int) -> None:

@@ -249,6 +249,17 @@ def test_a_read_of_a_negative_revision_is_held_against_the_compaction(
     assert store.range(b"k", revision=-2).count == 0
 
 
+def test_of_two_errors_the_first_is_told(store: MvccStore) -> None:
+    inner = nested(TxnRequest(success=[put(b"none", ignore_value=True)]))
+    for ops, error in (
+        ([inner, put(b"k", lease=5)], "KEY_NOT_FOUND"),
+        ([put(b"k", lease=5), inner], "LEASE_NOT_FOUND"),
+    ):
+        with pytest.raises(ApplyRefused) as caught:
+            store.txn(TxnRequest(success=ops))
+        assert caught.value.error == error
+
+
 def test_deletes_may_overlap(store: MvccStore) -> None:
     store.put(b"a", b"v")
     store.put(b"b", b"v")
