@@ -60,11 +60,17 @@ class Faults:
         """One more fault, or the end of one."""
         if not self._calm:
             machine = self._machines[self._rng.choice(MEMBERS)]
-            self._rng.choice(self._kinds)(machine)
+            kind = self._rng.choice(self._kinds)
+            if machine.tell is not None:
+                machine.tell(machine.member_id, f"** {kind.__name__.strip('_')}")
+            kind(machine)
 
     def heal(self) -> None:
         """Everything works from now on."""
         self._calm = True
+        for machine in self._machines.values():
+            if machine.tell is not None:
+                machine.tell(machine.member_id, "** heal")
         self._network.cut = False
         self._network.one_way = None
         self._network.hole = False
@@ -115,6 +121,9 @@ class Faults:
         if not self._calm and self._rng.random() < 0.1:
             machine.disk.fail_at = machine.disk.operations + self._rng.randint(1, 3)
         machine.boot()
+        if machine.tell is not None:
+            up = "no boot: disk error" if machine.driver is None else "boot"
+            machine.tell(machine.member_id, f"** {up}")
         if machine.driver is None:
             self._boot_later(machine)
 
@@ -135,6 +144,8 @@ class Faults:
             machine.end()
             self._network.down(dead=True)
             self._boot_later(machine)
+            if machine.tell is not None:
+                machine.tell(machine.member_id, "** disk failed, stopped")
 
     def _stop(self, machine: Machine) -> None:
         """SIGTERM: hand over, then end."""
