@@ -555,7 +555,8 @@ class StoreServer:
             "the log cannot be written: this member stops, its peer goes on",
             error=str(error),
         )
-        self._fatal()
+        # Nothing can be answered any more, and each moment counts for the peer.
+        os._exit(1)
 
     def _crashed(self, name: str, error: BaseException) -> None:
         log.error("a task failed", task=name, error=repr(error))

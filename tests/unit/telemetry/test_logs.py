@@ -31,3 +31,16 @@ def test_lower_levels_are_dropped() -> None:
     logs.configure("warn", stream)
     structlog.get_logger().info("quiet")
     assert stream.getvalue() == ""
+
+
+def test_a_traceback_does_not_tell_what_the_variables_hold() -> None:
+    stream = io.StringIO()
+    logs.configure("info", stream)
+    stored = bytes(reversed(b"terces"))
+    try:
+        raise ValueError(len(stored))
+    except ValueError as error:
+        structlog.get_logger().error("internal error", exc_info=error)
+    line = json.loads(stream.getvalue())
+    assert line["exception"][0]["exc_type"] == "ValueError"
+    assert "secret" not in stream.getvalue()
