@@ -38,5 +38,7 @@ def fresh(peers: None, tmp_path: Path) -> Iterator[Pair]:
 @pytest.fixture(scope="module")
 def both(peers: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     """Both servers, shared by a file's tests: keep them in lock step."""
-    with start_pair(tmp_path_factory.mktemp("pair")) as both:
+    # Only watches that ask for it notice the interval.
+    flags = ["--watch-progress-notify-interval=200ms"]
+    with start_pair(tmp_path_factory.mktemp("pair"), flags) as both:
         yield both

@@ -8,7 +8,7 @@ import pytest
 
 from twofold.proto import kv_pb2 as kv
 from twofold.proto import rpc_pb2 as rpc
-from twofold.testing.differential import Pair, settle
+from twofold.testing.differential import Pair, broken_rules, settle
 from twofold.testing.named_cases import Case, Cases, Run, run_case
 
 CASES = Cases()
@@ -295,3 +295,37 @@ def an_expired_lease_deletes_its_keys(run: Run) -> None:
     assert len(reply.events) == 2
     ask = rpc.LeaseTimeToLiveRequest(ID=62)
     assert run.get(ask, rpc.LeaseTimeToLiveResponse).TTL == -1
+
+
+@CASES.required("1.8 progress_notify: on its own, when nothing happens")
+def progress_comes_by_itself(run: Run) -> None:
+    revision = do_put(run, "a")
+    tap = run.tap()
+    tap.create(key=run.key("a"), progress_notify=True)
+    tap.create(key=run.key("a"))
+    reply = tap.wait(3)[2]
+    assert (reply.watch_id, reply.header.revision) == (0, revision)
+    assert not reply.events
+    # How many come before the end is a matter of time.
+    tap.replies.clear()
+
+
+@CASES.required("1.8 every event of a long history, whole revisions, in order")
+def a_long_history_is_caught_up(run: Run) -> None:
+    puts = [
+        rpc.RequestOp(request_put=rpc.PutRequest(key=run.key(f"{number:03}")))
+        for number in range(100)
+    ]
+    first = 0
+    for _ in range(30):
+        reply = run.get(rpc.TxnRequest(success=puts), rpc.TxnResponse)
+        first = first or reply.header.revision
+    tap = run.tap()
+    tap.create(key=run.key(""), range_end=run.key("z"), start_revision=first)
+    settle([tap])
+    events = [one for reply in tap.replies for one in reply.events]
+    assert [one.kv.mod_revision - first for one in events] == [
+        revision for revision in range(30) for _ in puts
+    ]
+    assert broken_rules(tap.replies) == []
+    tap.replies.clear()
