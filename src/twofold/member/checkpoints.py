@@ -18,6 +18,7 @@ from twofold.raft.types import Applied, Compacted, CoreStatus, Position, Role
 PENDING_BYTES_MAX = 4 << 20
 ENTRIES_KEPT_MAX = 5_000
 ENTRIES_KEPT_BYTES_MAX = 64 << 20
+RETRY_MS = 1_000
 CATCHING_UP_MAX = 200_000
 CATCHING_UP_BYTES_MAX = 256 << 20
 """For a peer that is here: else, under load, each snapshot would be too old by
@@ -28,7 +29,7 @@ class Checkpointer:
     """Runs the checkpoints of one member.
 
     Shape: one at a time. ``hand_over`` brings a callback from the backend's
-    thread to the loop. After a failure it tries again at the next look.
+    thread to the loop. After a failure it tries again a while later.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Checkpointer:
         self._age_max_ms = age_max_ms
         self._on_failure = on_failure
         self._last_ms = driver.clock.now_ms()
+        self._retry_ms = 0
         self._then: list[Callable[[], None]] = []
         self._sizes: deque[tuple[Index, int]] = deque(maxlen=1_000)
         """Of each checkpoint of late: index, and bytes applied by then."""
@@ -56,7 +58,7 @@ class Checkpointer:
         """Start a checkpoint if it is due."""
         driver = self._driver
         lag = driver.applied_index - self.index
-        if lag <= 0:
+        if lag <= 0 or driver.clock.now_ms() < self._retry_ms:
             return
         age_ms = driver.clock.now_ms() - self._last_ms
         pending_bytes = driver.applier.backend.pending_bytes
@@ -90,6 +92,7 @@ class Checkpointer:
                 self._finish(index, position, then)
                 return
             if failure is not None:
+                self._retry_ms = driver.clock.now_ms() + RETRY_MS
                 self._on_failure(failure)
             failed()
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from twofold.base.errors import Failure
 from twofold.base.ids import Index, Subterm, Term
 from twofold.member import checkpoints, driver
 from twofold.member.checkpoints import Checkpointer
@@ -23,6 +24,7 @@ from twofold.raft.types import (
     VoteReply,
 )
 from twofold.store.apply.commands import Command, CommandKind, pack
+from twofold.store.backend.memory import MemoryBackend
 from twofold.testing.fakes_member import HeldLog, StillClock, paired_driver
 
 
@@ -139,6 +141,30 @@ def test_entries_kept_for_the_peer_are_bounded_in_bytes(
     assert one.applied_index == 100
     assert not one.core.holds(Index(70), Term(1))
     assert one.core.holds(Index(95), Term(1))
+
+
+def test_a_checkpoint_that_failed_is_not_tried_again_at_once(
+    log: HeldLog, clock: StillClock
+) -> None:
+    one = paired_driver(log, clock)
+    backend = MemoryBackend(deferred=True)
+    one.applier.restore(backend)
+    failures: list[Failure] = []
+    checkpointer = Checkpointer(
+        one, log, lambda callback: callback(), 1, 1 << 40, failures.append
+    )
+    log.on_mark = checkpointer.marked
+    follow(one, log, 1, 5)
+    checkpointer.look()
+    assert backend.checkpointing
+    backend.finish(Failure("the disk is full"))
+    assert len(failures) == 1
+    checkpointer.look()
+    assert not backend.checkpointing
+    clock.now += checkpoints.RETRY_MS
+    checkpointer.look()
+    backend.finish()
+    assert checkpointer.index == 5
 
 
 def test_a_snapshot_empties_the_log_only_if_it_does_not_fit(
