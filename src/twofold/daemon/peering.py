@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -20,6 +20,9 @@ from twofold.peer.requests import AnswerDone
 from twofold.raft.types import Message
 
 log = structlog.get_logger()
+
+_TELL_AGAIN_MS = 60_000
+_REASONS_MAX = 16
 
 
 class SnapshotFrames(Protocol):
@@ -46,6 +49,7 @@ class PeerEvents:
     on_peer_known: Callable[[int], None]
     snapshots: SnapshotFrames | None = None
     leaving: bool = False
+    _told_ms: dict[str, int] = field(default_factory=dict)
 
     def judge(self, hello: Hello) -> str:
         """See LinkEvents."""
@@ -97,6 +101,13 @@ class PeerEvents:
 
     def on_refused(self, reason: str) -> None:
         """See LinkEvents."""
+        now_ms = self.driver.clock.now_ms()
+        told_ms = self._told_ms.get(reason)
+        if told_ms is not None and now_ms - told_ms < _TELL_AGAIN_MS:
+            return  # They try several times a second, for as long as it takes.
+        if len(self._told_ms) >= _REASONS_MAX:
+            self._told_ms.clear()
+        self._told_ms[reason] = now_ms
         log.error("peer refused", reason=reason)
 
 

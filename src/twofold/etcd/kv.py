@@ -65,12 +65,19 @@ class KvService:
         except RequestRefused as error:
             refuse(call, counts, error)
             return
-        if request.serializable:
+        if request.serializable and self._has_content():
             self._read_range(call, request, None)
         else:
             context = self._context
             done = partial(self._read_range, call, request)
             context.facade.confirm_read(done, context.timeout_ms(call))
+
+    def _has_content(self) -> bool:
+        """Whether the local state says anything.
+
+        A member with a new disk knows nothing yet: that is no "nothing there".
+        """
+        return self._context.facade.store.current_revision > 1
 
     def _read_range(
         self, call: Call, request: rpc_pb2.RangeRequest, error: TwofoldError | None
@@ -236,7 +243,7 @@ class KvService:
                 return
             done = partial(self._txn_done, call)
             facade.propose(CommandKind.TXN, body, done, timeout_ms)
-        elif shape.serializable:
+        elif shape.serializable and self._has_content():
             self._read_txn(call, request, None)
         else:
             facade.confirm_read(partial(self._read_txn, call, request), timeout_ms)

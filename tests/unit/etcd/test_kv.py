@@ -118,6 +118,7 @@ def test_the_compact_revision_itself_can_be_read(wire: Wire) -> None:
 
 
 def test_only_a_serializable_range_skips_the_confirmation(wire: Wire) -> None:
+    wire.put(b"k")
     ranged(wire, b"k", serializable=True)
     assert wire.facade.confirmed == []
     ranged(wire, b"k")
@@ -139,6 +140,14 @@ def test_an_unconfirmed_read_fails_and_a_serializable_one_does_not(wire: Wire) -
     wire.facade.error = ReadTimedOut("no quorum")
     assert wire.error(RANGE, rpc_pb2.RangeRequest(key=b"k")) == TABLE["TIMEOUT"]
     assert ranged(wire, b"k", serializable=True).count == 1
+
+
+def test_a_member_that_knows_nothing_does_not_say_there_is_nothing(
+    wire: Wire,
+) -> None:
+    wire.facade.error = ReadTimedOut("no quorum")
+    request = rpc_pb2.RangeRequest(key=b"k", serializable=True)
+    assert wire.error(RANGE, request) == TABLE["TIMEOUT"]
 
 
 # ---- put
@@ -278,6 +287,7 @@ def test_a_read_only_txn_is_not_proposed(wire: Wire) -> None:
 
 
 def test_a_serializable_txn_needs_no_confirmation(wire: Wire) -> None:
+    wire.put(b"k")
     txn(wire, rpc_pb2.TxnRequest(success=[op_get(b"k", serializable=True)]))
     assert wire.facade.confirmed == []
 
