@@ -98,6 +98,8 @@ class PeerLink:
         self._wake = asyncio.Event()
         self._verdict: asyncio.TimerHandle | None = None
         self._told_dead = True
+        self._refused = False
+        """One side has not taken the other: no need to hurry."""
         self._loop = asyncio.get_running_loop()
         self._server: asyncio.Server | None = None
         self._stopping = False
@@ -191,7 +193,7 @@ class PeerLink:
         self._others.add(connection)
         if self._stopping or (not connection.dialed and strangers >= _STRANGERS_MAX):
             connection.abort()
-        elif not connection.dialed:
+        elif not connection.dialed and not self._refused:
             # The peer lives: what we dial next should not wait a second.
             self._backoff.reset()
 
@@ -200,6 +202,7 @@ class PeerLink:
         reason = frames.judge_hello(self.config.hello, hello, self.config.peer_id)
         reason = reason or self._events.judge(hello)
         if reason:
+            self._refused = True
             connection.refuse(reason)
             self._events.on_refused(f"this member refuses the other: {reason}")
         elif not self._chooser:
@@ -223,6 +226,7 @@ class PeerLink:
                 self._go_live(connection)
             elif kind == FrameKind.REFUSE:
                 reason = body.decode(errors="replace")
+                self._refused = True
                 connection.close(reason)
                 self._events.on_refused(f"the other member refuses this one: {reason}")
         if messages:
@@ -276,6 +280,7 @@ class PeerLink:
         self._live = connection
         self._others.discard(connection)
         self._told_dead = False
+        self._refused = False
         self._backoff.reset()
         connection.settle()
         for other in list(self._others):
