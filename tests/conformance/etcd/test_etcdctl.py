@@ -239,22 +239,54 @@ def test_a_pair_answers_for_both_members(duo: Cluster) -> None:
     assert len({line.split(", ", 1)[1] for line in hashes.splitlines()}) == 1
 
 
-def test_the_leader_moves(duo: Cluster) -> None:
-    def leader() -> tuple[str, str]:
-        """Hexadecimal ids of who leads and who does not."""
-        done = etcdctl(duo.endpoints, *["endpoint", "status", "-w", "json"])
-        status = [one["Status"] for one in json.loads(done.out)]
-        ids = [one["header"]["member_id"] for one in status]
-        leads = status[0]["leader"]
-        other = next(one for one in ids if one != leads)
-        return f"{leads:x}", f"{other:x}"
+def _await_leader(cluster: Cluster, wanted: str = "") -> tuple[str, str]:
+    """Hexadecimal ids of who leads, by everybody's word, and who does not."""
+    deadline_s = time.monotonic() + 10
+    while time.monotonic() < deadline_s:
+        done = etcdctl(cluster.endpoints, "endpoint", "status", "-w", "json")
+        status = [one["Status"] for one in json.loads(done.out or "[]")]
+        members = {one["header"]["member_id"] for one in status}
+        leaders = {one.get("leader", 0) for one in status}
+        others = members - leaders
+        if len(leaders) == len(others) == 1:
+            leads, other = f"{leaders.pop():x}", f"{others.pop():x}"
+            if wanted in ("", leads):
+                return leads, other
+        time.sleep(0.1)
+    raise AssertionError(f"{wanted or 'somebody'} does not lead: {done}")
 
-    before, target = leader()
+
+def test_the_leader_moves(duo: Cluster) -> None:
+    before, target = _await_leader(duo)
     done = etcdctl(duo.endpoints, "move-leader", target)
     expected = f"Leadership transferred from {before} to {target}\n"
     assert (done.code, done.out) == (0, expected), done
+    assert _await_leader(duo, target) == (target, before)
+    assert etcdctl(duo.endpoints, "put", "a", "2").code == 0
+
+
+def test_keys_move_from_etcd_and_back(servers: Pair) -> None:
+    for source, target in (servers, reversed(servers)):
+        key = f"mirror/{source.name}/k"
+        etcdctl(source.cluster.endpoints, "put", key, "before")
+        arguments = ["make-mirror", "--prefix=mirror/", target.cluster.endpoints[0]]
+        running = subprocess.Popen(
+            command(source.cluster.endpoints, *arguments),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            for value in ("before", "after"):
+                etcdctl(source.cluster.endpoints, "put", key, value)
+                _await_value(target.cluster.members[0], key, value)
+        finally:
+            running.kill()
+            running.wait()
+
+
+def _await_value(member: Member, key: str, value: str) -> None:
     deadline_s = time.monotonic() + 10
-    while leader() != (target, before):
+    while etcdctl([member.endpoint], "get", key).out != f"{key}\n{value}\n":
         assert time.monotonic() < deadline_s
         time.sleep(0.1)
-    assert etcdctl(duo.endpoints, "put", "a", "2").code == 0
