@@ -114,10 +114,10 @@ async def lose_leader(cluster: Cluster, *, kill: bool) -> Loss:
     await writers.begin_new()
     await asyncio.gather(*loops)
     await writers.close()
-    if kill:
-        leader.start()
-    else:
-        leader.resume()
+    # A stopped member would come back with its old hold-down, which doubles with
+    # each loss: the next one would have to wait for up to a minute.
+    leader.kill()
+    leader.start()
     return writers.loss
 
 

@@ -23,6 +23,7 @@ from twofold.testing.faults import (
     kill_all,
     kill_follower,
     kill_leader,
+    kill_leader_while_the_witness_is_slow,
     kill_leader_without_witness,
     lose_witness,
     pause_follower,
@@ -56,6 +57,7 @@ ALL_FAULTS: list[Fault] = [
     isolate_follower,
     lose_witness,
     kill_leader_without_witness,
+    kill_leader_while_the_witness_is_slow,
     cut_members_without_witness,
     kill_all,
 ]

@@ -7,8 +7,11 @@ it. `wait_settled` then waits until the cluster is whole again.
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -142,6 +145,24 @@ async def kill_leader_without_witness(scene: Scene, down_s: float) -> None:
     leader.kill()
     await asyncio.sleep(down_s)
     away.rename(scene.witness)
+    leader.start()
+
+
+async def kill_leader_while_the_witness_is_slow(scene: Scene, down_s: float) -> None:
+    """The survivor's claim hangs for a while: its witness process is stopped."""
+    leader = await victim(scene, True)
+    program = scene.other(leader).program
+    assert program is not None
+    slow = program.children()
+    for process in slow:
+        os.kill(process, signal.SIGSTOP)
+    leader.kill()
+    await asyncio.sleep(down_s / 2)
+    for process in slow:
+        # One that the member gave up on and replaced is gone by now.
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGCONT)
+    await asyncio.sleep(down_s / 2)
     leader.start()
 
 

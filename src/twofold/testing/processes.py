@@ -154,6 +154,18 @@ class Program:
                 total += _usage_of(entry, self.process.pid)
         return total
 
+    def children(self) -> list[int]:
+        """Process ids of the group without its first."""
+        if self.process is None:
+            return []
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and int(entry.name) != self.process.pid:
+                fields = _stat_fields(entry)
+                if fields and int(fields[3]) == self.process.pid:
+                    found.append(int(entry.name))
+        return found
+
     def log_tail(self, lines: int = 30) -> str:
         """The end of the log, for error texts."""
         if not self.log.exists():
@@ -161,11 +173,19 @@ class Program:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
 
-def _usage_of(entry: Path, session: int) -> Usage:
+def _stat_fields(entry: Path) -> list[str]:
+    """What follows the name in ``/proc/PID/stat``; nothing if it is gone."""
     try:
         # The name may hold spaces and brackets; what follows it may not.
-        fields = (entry / "stat").read_text().rpartition(")")[2].split()
-        if int(fields[3]) != session or fields[0] == "Z":
+        return (entry / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def _usage_of(entry: Path, session: int) -> Usage:
+    try:
+        fields = _stat_fields(entry)
+        if not fields or int(fields[3]) != session or fields[0] == "Z":
             return Usage()
         # Own time and that of children already waited for.
         cpu_s = sum(int(ticks) for ticks in fields[11:15]) / _TICKS
