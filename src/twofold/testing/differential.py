@@ -63,45 +63,52 @@ Answer = Message | Refused
 
 
 class Side:
-    """One of the two servers."""
+    """One of the two servers; of several members each is asked in turn."""
 
     def __init__(self, name: str, cluster: Cluster) -> None:
         self.name = name
         self.cluster = cluster
-        self.channel = self._connect()
+        self._connect()
 
-    def _connect(self) -> grpc.Channel:
-        return grpc.insecure_channel(
-            self.cluster.endpoints[0],
-            options=[
-                ("grpc.max_receive_message_length", -1),
-                ("grpc.max_send_message_length", -1),
-                ("grpc.use_local_subchannel_pool", 1),
-            ],
-        )
+    def _connect(self) -> None:
+        self._channels = [
+            grpc.insecure_channel(
+                endpoint,
+                options=[
+                    ("grpc.max_receive_message_length", -1),
+                    ("grpc.max_send_message_length", -1),
+                    ("grpc.use_local_subchannel_pool", 1),
+                ],
+            )
+            for endpoint in self.cluster.endpoints
+        ]
+        self._turn = 0
+
+    def close(self) -> None:
+        """Close the connections."""
+        for channel in self._channels:
+            channel.close()
+
+    @property
+    def channel(self) -> grpc.Channel:
+        """To the first member."""
+        return self._channels[0]
 
     def restart(self) -> None:
-        """kill -9, and start again on the same data."""
-        member = self.cluster.members[0]
-        member.kill()
-        self.channel.close()
-        member.start()
-        member.wait_healthy()
-        self.channel = self._connect()
+        """kill -9 to all, and start again on the same data."""
+        self.cluster.close()
+        self.close()
+        self.cluster.start()
+        self._connect()
 
     def ask(self, request: Message, timeout_s: float = 10.0) -> Answer:
         """One unary call."""
-        method, answer = ANSWERS[type(request)]
-        stub = self.channel.unary_unary(
-            f"/etcdserverpb.{method}",
-            request_serializer=type(request).SerializeToString,
-            response_deserializer=answer.FromString,
-        )
-        try:
-            reply: Message = stub(request, timeout=timeout_s)
-        except grpc.RpcError as error:
-            return Refused(error.code().name, error.details() or "")
-        return reply
+        self._turn = (self._turn + 1) % len(self._channels)
+        channel = self._channels[self._turn]
+        if len(self._channels) > 1 and isinstance(request, rpc.HashKVRequest):
+            # It tells of the member's own state: let that be the newest.
+            _call(channel, rpc.RangeRequest(key=b"\0"), timeout_s)
+        return _call(channel, request, timeout_s)
 
     def get(self, request: Message, kind: type[Reply]) -> Reply:
         """A call that must succeed.
@@ -132,6 +139,20 @@ class Side:
         return found.header.revision
 
 
+def _call(channel: grpc.Channel, request: Message, timeout_s: float) -> Answer:
+    method, answer = ANSWERS[type(request)]
+    stub = channel.unary_unary(
+        f"/etcdserverpb.{method}",
+        request_serializer=type(request).SerializeToString,
+        response_deserializer=answer.FromString,
+    )
+    try:
+        reply: Message = stub(request, timeout=timeout_s)
+    except grpc.RpcError as error:
+        return Refused(error.code().name, error.details() or "")
+    return reply
+
+
 class Pair(NamedTuple):
     """Both servers; they hold the same keys at the same revisions."""
 
@@ -145,21 +166,23 @@ class Pair(NamedTuple):
 
 
 @contextmanager
-def pair(folder: Path, flags: Sequence[str] = ()) -> Iterator[Pair]:
-    """A new member of each kind.
+def pair(
+    folder: Path, flags: Sequence[str] = (), our_members: int = 1
+) -> Iterator[Pair]:
+    """New members of each kind; of etcd one.
 
     Raises:
         ProcessFailed: one does not start.
     """
-    ours = twofold_cluster(folder / "ours", 1, flags=flags)
+    ours = twofold_cluster(folder / "ours", our_members, flags=flags)
     theirs = etcd_cluster(folder / "theirs", 1, flags=flags)
     with theirs, ours:
         both = Pair(Side("twofold", ours), Side("etcd", theirs))
         try:
             yield both
         finally:
-            both.ours.channel.close()
-            both.theirs.channel.close()
+            both.ours.close()
+            both.theirs.close()
 
 
 # ---- comparing

@@ -24,9 +24,12 @@ _STABLE_MAX = 12
 class Requests:
     """A sequence of requests; ``revision`` and ``compacted`` are kept by the user."""
 
-    def __init__(self, seed: int, keys: Sequence[bytes] = KEYS) -> None:
+    def __init__(
+        self, seed: int, keys: Sequence[bytes] = KEYS, local_reads: bool = True
+    ) -> None:
         self._random = random.Random(seed)  # noqa: S311 - no secret
         self._keys = keys
+        self._local = 0.2 if local_reads else 0.0
         self._ends = [*keys, b"\0", b"b0", b"c0", b"d"]
         self.revision = 1
         self.compacted = -1
@@ -86,7 +89,7 @@ class Requests:
             revision=self._revision(),
             sort_order=rpc.RangeRequest.SortOrder.ValueType(order),
             sort_target=rpc.RangeRequest.SortTarget.ValueType(target),
-            serializable=self._chance(0.2),
+            serializable=self._chance(self._local),
             keys_only=self._chance(0.15),
             count_only=self._chance(0.1),
             min_mod_revision=self._bound(),
