@@ -13,7 +13,7 @@ from twofold.base.errors import Failure
 from twofold.base.ids import Index
 from twofold.member.driver import Driver
 from twofold.member.ports import CheckpointMark, LogPort
-from twofold.raft.types import Applied, Compacted, CoreStatus, Position, Role
+from twofold.raft.types import Applied, Compacted, Position, Role
 
 PENDING_BYTES_MAX = 4 << 20
 ENTRIES_KEPT_MAX = 5_000
@@ -23,6 +23,35 @@ CATCHING_UP_MAX = 200_000
 CATCHING_UP_BYTES_MAX = 256 << 20
 """For a peer that is here: else, under load, each snapshot would be too old by
 the time it is installed, and the peer would never catch up."""
+
+
+class Backlog:
+    """What stays in memory for a peer that lags: bounded in entries and bytes."""
+
+    def __init__(
+        self,
+        bytes_max: int = ENTRIES_KEPT_BYTES_MAX,
+        catching_up_bytes_max: int = CATCHING_UP_BYTES_MAX,
+    ) -> None:
+        self._bytes_max = bytes_max
+        self._catching_up_bytes_max = catching_up_bytes_max
+        self._sizes: deque[tuple[Index, int]] = deque(maxlen=1_000)
+
+    def note(self, index: Index, applied_bytes: int) -> None:
+        """A checkpoint at ``index``; so much had been applied since the start."""
+        self._sizes.append((index, applied_bytes))
+
+    def keep_from(
+        self, marked: Index, peer_match: Index, applied_bytes: int, *, here: bool
+    ) -> Index:
+        """The index behind which entries stay; ``here``: the peer catches up now."""
+        count, bytes_max = ENTRIES_KEPT_MAX, self._bytes_max
+        if here:
+            count, bytes_max = CATCHING_UP_MAX, self._catching_up_bytes_max
+        keep_from = max(peer_match, marked - count)
+        while self._sizes and applied_bytes - self._sizes[0][1] > bytes_max:
+            keep_from = max(keep_from, min(self._sizes.popleft()[0], marked))
+        return Index(keep_from)
 
 
 class Checkpointer:
@@ -50,8 +79,7 @@ class Checkpointer:
         self._last_ms = driver.clock.now_ms()
         self._retry_ms = 0
         self._then: list[Callable[[], None]] = []
-        self._sizes: deque[tuple[Index, int]] = deque(maxlen=1_000)
-        """Of each checkpoint of late: index, and bytes applied by then."""
+        self.backlog = Backlog()
         self.index = driver.applied_index
 
     def look(self) -> None:
@@ -88,7 +116,7 @@ class Checkpointer:
         def finish(failure: Failure | None) -> None:
             # A snapshot of the leader may have replaced the state meanwhile.
             if failure is None and driver.applier.backend is backend:
-                self._sizes.append((index, applied_bytes))
+                self.backlog.note(index, applied_bytes)
                 self._finish(index, position, then)
                 return
             if failure is not None:
@@ -112,22 +140,16 @@ class Checkpointer:
         status = driver.core.status()
         if driver.link is not None and status.peer_match < mark.index:
             # A peer that is only a little behind is spared a snapshot.
-            keep_from = self._worth_keeping(mark.index, status)
+            keep_from = self.backlog.keep_from(
+                mark.index,
+                status.peer_match,
+                driver.applied_bytes,
+                here=status.role is Role.LEADER and status.peer_alive,
+            )
         if keep_from > 0:
             driver.step(Compacted(now_ms, keep_from))
         for then in waiting:
             then()
-
-    def _worth_keeping(self, marked: Index, status: CoreStatus) -> Index:
-        """The index behind which entries stay in memory for the peer."""
-        count, size_bytes = ENTRIES_KEPT_MAX, ENTRIES_KEPT_BYTES_MAX
-        if status.role is Role.LEADER and status.peer_alive:
-            count, size_bytes = CATCHING_UP_MAX, CATCHING_UP_BYTES_MAX
-        keep_from = max(status.peer_match, marked - count)
-        limit = self._driver.applied_bytes - size_bytes
-        while self._sizes and self._sizes[0][1] < limit:
-            keep_from = max(keep_from, min(self._sizes.popleft()[0], marked))
-        return Index(keep_from)
 
     def _finish(
         self,

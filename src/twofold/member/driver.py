@@ -92,6 +92,7 @@ class Driver:
         self.on_send_snapshot: Callable[[], None] = lambda: None
         self.after_turn: Callable[[], None] = lambda: None
         """Send what was answered: saves the loop a turn."""
+        self.uncommitted_bytes_max = UNCOMMITTED_BYTES_MAX
         self.inside = 0
         """Steps under way; never 0 again once an exception has left one."""
         self.leader_changes = 0
@@ -227,7 +228,7 @@ class Driver:
     def _is_full(self) -> bool:
         return (
             self._last_index - self.applier.applied_index >= UNCOMMITTED_ENTRIES_MAX
-            or self._uncommitted_bytes >= UNCOMMITTED_BYTES_MAX
+            or self._uncommitted_bytes >= self.uncommitted_bytes_max
         )
 
     def _carry_out(self, effects: Effects) -> None:

@@ -37,11 +37,12 @@ class Proposals:
     from 1, so the first key of the table is the floor of all that is open.
     """
 
-    def __init__(self, origin: int) -> None:
+    def __init__(self, origin: int, bytes_max: int = PENDING_BYTES_MAX) -> None:
         self.origin = origin
         self._sequence = 0
         self._pending: dict[int, _Pending] = {}
         self._pending_bytes = 0
+        self._bytes_max = bytes_max
         self._unsent: list[Command] = []
         self._forwarded: list[Command] = []
         self._peer_floors: dict[int, int] = {}
@@ -63,7 +64,7 @@ class Proposals:
         ``leading``: it is right only as long as this member leads; see ``resign``.
         """
         pending = len(self._pending)
-        if pending >= PENDING_MAX or self._pending_bytes >= PENDING_BYTES_MAX:
+        if pending >= PENDING_MAX or self._pending_bytes >= self._bytes_max:
             done(TooManyRequests(f"{pending} writes are unanswered"))
             return
         self._pending_bytes += len(body)

@@ -25,7 +25,8 @@ class Reads:
     yet, so the confirmation always begins after the read did.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, asked_max: int = ASKED_MAX) -> None:
+        self._asked_max = asked_max
         self._context = 0
         self._unsent: list[_Waiting] = []
         self._asked: dict[int, list[_Waiting]] = {}
@@ -43,7 +44,7 @@ class Reads:
     @property
     def may_ask(self) -> bool:
         """Whether ``take_context`` makes sense now."""
-        return bool(self._unsent) and len(self._asked) < ASKED_MAX
+        return bool(self._unsent) and len(self._asked) < self._asked_max
 
     def take_context(self) -> int:
         """Put the waiting reads under a fresh context for ``ReadRequested``."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from twofold.base.errors import Failure
 from twofold.base.ids import Index, Subterm, Term
-from twofold.member import checkpoints, driver
-from twofold.member.checkpoints import Checkpointer
+from twofold.member import checkpoints
+from twofold.member.checkpoints import Backlog, Checkpointer
 from twofold.member.driver import Driver
-from twofold.member.ports import CheckpointMark
+from twofold.member.reads import Reads
 from twofold.raft.types import (
     NO_INDEX,
     Append,
@@ -60,10 +58,10 @@ def propose(one: Driver, log: HeldLog) -> None:
 
 
 def test_a_leader_that_cannot_commit_takes_only_so_much(
-    log: HeldLog, clock: StillClock, monkeypatch: pytest.MonkeyPatch
+    log: HeldLog, clock: StillClock
 ) -> None:
-    monkeypatch.setattr(driver, "UNCOMMITTED_BYTES_MAX", 1_000)
     one = paired_driver(log, clock)
+    one.uncommitted_bytes_max = 1_000
     lead(one, log, clock)
     for _ in range(50):
         propose(one, log)
@@ -96,10 +94,10 @@ def test_a_hand_over_that_fails_loses_no_forwarded_command(
 
 
 def test_reads_that_nobody_confirms_gather_in_few_contexts(
-    log: HeldLog, clock: StillClock, monkeypatch: pytest.MonkeyPatch
+    log: HeldLog, clock: StillClock
 ) -> None:
-    monkeypatch.setattr("twofold.member.reads.ASKED_MAX", 3)
     one = paired_driver(log, clock)
+    one.reads = Reads(asked_max=3)
     lead(one, log, clock)
     answers: list[object] = []
     for _ in range(9):
@@ -127,13 +125,13 @@ def follow(one: Driver, log: HeldLog, first: int, last: int) -> None:
 
 
 def test_entries_kept_for_the_peer_are_bounded_in_bytes(
-    log: HeldLog, clock: StillClock, monkeypatch: pytest.MonkeyPatch
+    log: HeldLog, clock: StillClock
 ) -> None:
-    monkeypatch.setattr(checkpoints, "ENTRIES_KEPT_BYTES_MAX", 100)
     one = paired_driver(log, clock)
     checkpointer = Checkpointer(
         one, log, lambda callback: callback(), 1 << 40, 1 << 40, lambda _: None
     )
+    checkpointer.backlog = Backlog(bytes_max=100)
     log.on_mark = checkpointer.marked
     for first in range(1, 101, 10):
         follow(one, log, first, first + 9)
@@ -194,19 +192,13 @@ def test_a_snapshot_empties_the_log_only_if_it_does_not_fit(
         assert one.core.status().last_index == (8 if has_tail else 5)
 
 
-def test_a_peer_that_is_here_keeps_what_came_during_its_snapshot(
-    log: HeldLog, clock: StillClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(checkpoints, "ENTRIES_KEPT_MAX", 5)
-    one = paired_driver(log, clock)
-    checkpointer = Checkpointer(
-        one, log, lambda callback: callback(), 1 << 40, 1 << 40, lambda _: None
-    )
-    log.on_mark = checkpointer.marked
-    follow(one, log, 1, 50)
-    status = one.core.status()
-    for here in (True, False):
-        leads = replace(status, role=Role.LEADER, peer_alive=here, peer_match=Index(0))
-        monkeypatch.setattr(one.core, "status", lambda leads=leads: leads)
-        checkpointer.marked(CheckpointMark(Index(50)))
-        assert one.core.holds(Index(20), Term(1)) == here
+def test_a_peer_that_is_here_keeps_what_came_during_its_snapshot() -> None:
+    for here, expected in ((True, 0), (False, 25_000)):
+        kept = Backlog().keep_from(Index(30_000), NO_INDEX, 0, here=here)
+        assert kept == expected
+    backlog = Backlog(bytes_max=10, catching_up_bytes_max=100)
+    backlog.note(Index(1_000), 50)
+    backlog.note(Index(2_000), 90)
+    assert backlog.keep_from(Index(2_000), NO_INDEX, 150, here=True) == 0
+    assert backlog.keep_from(Index(2_000), NO_INDEX, 151, here=True) == 1_000
+    assert backlog.keep_from(Index(2_000), NO_INDEX, 151, here=False) == 2_000

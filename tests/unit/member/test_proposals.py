@@ -1,19 +1,18 @@
 """Rules of the unanswered writes."""
 
-import pytest
-
 from twofold.base.errors import TwofoldError
-from twofold.member import proposals as proposals_module
 from twofold.member.facade import RequestTimedOut, Stopping, TooManyRequests
-from twofold.member.proposals import Proposals
+from twofold.member.proposals import PENDING_BYTES_MAX, Proposals
 from twofold.store.apply.commands import Command, CommandKind, pack, unpack
 from twofold.store.apply.outcomes import Outcome, PutOutcome
 
 Answers = list[Outcome | TwofoldError]
 
 
-def taken(count: int) -> tuple[Proposals, list[Answers]]:
-    proposals = Proposals(origin=7)
+def taken(
+    count: int, bytes_max: int = PENDING_BYTES_MAX
+) -> tuple[Proposals, list[Answers]]:
+    proposals = Proposals(origin=7, bytes_max=bytes_max)
     answers: list[Answers] = [[] for _ in range(count)]
     for number, answer in enumerate(answers):
         body = b"body %d" % number
@@ -93,11 +92,8 @@ def test_what_only_the_leader_may_decide_goes_to_no_other_leader() -> None:
     assert answers == [[]]
 
 
-def test_unanswered_writes_are_bounded_in_bytes(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(proposals_module, "PENDING_BYTES_MAX", 12)
-    proposals, answers = taken(3)
+def test_unanswered_writes_are_bounded_in_bytes() -> None:
+    proposals, answers = taken(3, bytes_max=12)
     assert [type(a[0]) for a in answers if a] == [TooManyRequests]
     proposals.answer([(Command(7, 1, CommandKind.PUT, b"body 0"), PutOutcome(9, None))])
     more: Answers = []

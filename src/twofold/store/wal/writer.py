@@ -99,6 +99,7 @@ class WalWriter:
         loop: AbstractEventLoop,
         on_durable: Callable[[Durable], None],
         on_failure: Callable[[BaseException], None],
+        pace: Pace | None = None,
     ) -> None:
         self._wal = wal
         self._loop = loop
@@ -110,7 +111,7 @@ class WalWriter:
         self._waiting = 0
         self._with_thread = 0
         """Jobs the thread has not finished: while there are any, it owns the log."""
-        self._pace = Pace()
+        self._pace = pace or Pace()
         self._thread = threading.Thread(
             target=guarded(self._run, "wal", self._fail), name="wal", daemon=True
         )

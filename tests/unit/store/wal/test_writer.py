@@ -13,11 +13,10 @@ from twofold.base.disk import DiskFailed
 from twofold.base.errors import InvariantError
 from twofold.base.ids import Index, MemberId, Subterm, Term
 from twofold.raft.types import Entry, EntryKind, HardState, Position
-from twofold.store.wal import writer
 from twofold.store.wal.errors import WalStopped
 from twofold.store.wal.log import Wal
 from twofold.store.wal.records import WalMeta
-from twofold.store.wal.writer import Durable, WalWriter
+from twofold.store.wal.writer import Durable, Pace, WalWriter
 from twofold.testing.disk import MemoryDisk
 
 HOME = Path("/data/wal")
@@ -35,7 +34,7 @@ def run(test: Coroutine[object, object, None]) -> None:
 class Rig:
     """A writer over a disk whose syncs can be held up."""
 
-    def __init__(self) -> None:
+    def __init__(self, pace: Pace | None = None) -> None:
         self.disk = MemoryDisk()
         self.wal = Wal.create(HOME, META, disk=self.disk, segment_bytes=4096)
         self.durable: asyncio.Queue[Durable] = asyncio.Queue()
@@ -56,6 +55,7 @@ class Rig:
             asyncio.get_running_loop(),
             self.durable.put_nowait,
             self.failure.put_nowait,
+            pace,
         )
         self.writer.start()
 
@@ -156,17 +156,16 @@ def test_marks_and_releases_keep_their_order() -> None:
     run(test())
 
 
-@pytest.fixture
-def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Any disk proves quick, however busy the machine is."""
-    monkeypatch.setattr(writer.Pace, "is_quick", lambda _pace, _now_ms: True)
+class AlwaysQuick(Pace):
+    """However busy the machine is."""
+
+    def is_quick(self, now_ms: float) -> bool:
+        return True
 
 
-def test_a_quick_disk_is_written_on_the_loop_and_reported_in_its_next_turn(
-    quick_disk: None,
-) -> None:
+def test_a_quick_disk_is_written_on_the_loop_and_reported_in_its_next_turn() -> None:
     async def test() -> None:
-        rig = Rig()
+        rig = Rig(AlwaysQuick())
         rig.writer.submit([entry(1)], None, "here")
         assert rig.entered.is_set()
         assert rig.writer.busy
@@ -178,9 +177,9 @@ def test_a_quick_disk_is_written_on_the_loop_and_reported_in_its_next_turn(
     run(test())
 
 
-def test_a_disk_error_on_the_loop_is_reported_once_too(quick_disk: None) -> None:
+def test_a_disk_error_on_the_loop_is_reported_once_too() -> None:
     async def test() -> None:
-        rig = Rig()
+        rig = Rig(AlwaysQuick())
         rig.disk.fail_at = 0
         rig.writer.submit([entry(1)], None, "lost")
         assert isinstance(await rig.failure.get(), DiskFailed)
