@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from google.protobuf.message import Message
 
+from twofold.proto import rpc_pb2 as rpc
 from twofold.testing.differential import (
     Answer,
     Pair,
@@ -98,6 +99,13 @@ class Cases(list[Case]):
         return add
 
 
+def _level(pair: Pair) -> None:
+    """Bring both to one revision again, for the cases that follow."""
+    while (ours := pair.ours.revision()) != (theirs := pair.theirs.revision()):
+        behind = pair.ours if ours < theirs else pair.theirs
+        behind.get(rpc.PutRequest(key=b"level"), rpc.PutResponse)
+
+
 def run_case(case: Case, pair: Pair) -> None:
     """Run it on etcd, then on twofold.
 
@@ -110,8 +118,11 @@ def run_case(case: Case, pair: Pair) -> None:
         run = Run(side, prefix)
         try:
             case.script(run)
-        finally:
+        except AssertionError:
             run.close()
+            _level(pair)
+            raise
+        run.close()
         heard.append(run.heard)
     theirs, ours = heard
     level = "Required" if case.required else "Optional"

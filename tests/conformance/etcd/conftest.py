@@ -35,9 +35,9 @@ def fresh(peers: None, tmp_path: Path) -> Iterator[Pair]:
         yield both
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def both(peers: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    """Both servers, shared by a file's tests: keep them in lock step."""
+    """Both servers, shared by all named cases, which keep them in lock step."""
     # Only watches that ask for it notice the interval.
     flags = ["--watch-progress-notify-interval=200ms"]
     with start_pair(tmp_path_factory.mktemp("pair"), flags) as both:
