@@ -53,6 +53,7 @@ _NOT_YET = {
     "tls-min-version": "TLS1.2",
 }
 
+REQUEST_BYTES_MAX = 32 << 20
 _CHOICES = {
     "initial-cluster-state": ("new", "existing"),
     "log-level": ("debug", "info", "warn", "error", "panic", "fatal"),
@@ -158,6 +159,11 @@ def _check_cluster(config: ServeConfig, without_witness: bool) -> None:
         )
     if config.bootstrap_alone and config.two_members and not config.witness_url:
         raise ConfigError("--bootstrap-alone needs --witness, which records it")
+    if config.bootstrap_alone and config.initial_cluster_state == "existing":
+        raise ConfigError(
+            "--bootstrap-alone begins a new cluster; it does not go with"
+            " --initial-cluster-state=existing"
+        )
 
 
 def _check_timing(config: ServeConfig, heartbeat_interval_ms: int) -> None:
@@ -178,6 +184,11 @@ def _check_timing(config: ServeConfig, heartbeat_interval_ms: int) -> None:
 def _check_limits(config: ServeConfig) -> None:
     if config.max_request_bytes < 1024:
         raise ConfigError("--max-request-bytes must be 1024 or more")
+    if config.max_request_bytes > REQUEST_BYTES_MAX:
+        raise ConfigError(
+            f"--max-request-bytes is at most {REQUEST_BYTES_MAX}: a request travels"
+            " to the other member in one frame"
+        )
     if config.max_txn_ops < 1:
         raise ConfigError("--max-txn-ops must be 1 or more")
     if config.watch_progress_interval_ms < 100:

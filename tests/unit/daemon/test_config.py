@@ -63,6 +63,16 @@ def test_short_timeouts_have_a_floor() -> None:
     [
         (PAIR, "two members need --witness file:///directory"),
         ([*PAIR, "--bootstrap-alone", "--no-witness"], "--bootstrap-alone needs"),
+        (
+            [
+                *PAIR,
+                "--witness=file:///w",
+                "--bootstrap-alone",
+                "--initial-cluster-state=existing",
+            ],
+            "begins a new cluster",
+        ),
+        (["--max-request-bytes=33554433"], "at most 33554432"),
         ([*PAIR, WITNESS, "--no-witness"], "exclude each other"),
         ([*PAIR, "--witness=/mnt/w"], "write file:///absolute/path"),
         ([*PAIR, "--witness=nfs://h/p"], "only file://"),
