@@ -125,6 +125,7 @@ class StoreServer:
         self.tasks = Supervisor(self._crashed)
         self._heard_ms = 0
         self._mode: Mode | None = None
+        self._told: dict[Mode, str] = {}
         self.log, self.driver = self._driver()
         self.member = self._member()
         self.checkpointer = Checkpointer(
@@ -507,6 +508,11 @@ class StoreServer:
             return
         self._mode = mode
         status = self.driver.core.status()
+        if mode not in (Mode.ELECTING, Mode.CLAIMING):
+            self._told.clear()
+        elif self._told.get(mode) == status.reason:
+            return  # It tries again every two seconds: once is enough to know.
+        self._told[mode] = status.reason
         facts: dict[str, object] = {
             "mode": mode.value,
             "leader": f"{status.leader:x}",

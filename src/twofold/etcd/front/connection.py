@@ -140,6 +140,12 @@ class Http2Connection(TransportPeer, Protocol):
         if self._rest:
             data = self._rest + data
             self._rest = b""
+        outbound = self.outbound
+        # Scheduled at the end only: what the handlers planned goes first, so that
+        # the disk works while we write acknowledgements of pings.
+        held = not outbound.dirty
+        if held:
+            outbound.dirty = True
         try:
             if self._preface_seen:
                 self._read_frames(data)
@@ -148,10 +154,9 @@ class Http2Connection(TransportPeer, Protocol):
         except ConnectionFault as fault:
             self._go_away(fault.code, fault.reason)
             return
-        outbound = self.outbound
+        if held:
+            outbound.dirty = False
         if (outbound.out or outbound.ready) and not outbound.dirty:
-            # At the end of the turn: what the handlers planned goes first, so
-            # that the disk works while we write acknowledgements of pings.
             outbound.mark_dirty()
         if self._is_settled and not self._streams:
             self._close()

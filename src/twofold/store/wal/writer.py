@@ -26,9 +26,9 @@ _T = TypeVar("_T")
 
 QUICK_SYNC_MS = 0.5
 """Up to this mean, small writes are done on the loop."""
-SLOW_SYNC_MS = 3.0
+SLOW_SYNC_MS = 20.0
 """One sync as slow as this, and the thread does them all for a while."""
-SLOW_FOR_MS = 30_000
+SLOW_FOR_MS = 10_000
 SMALL_BYTES = 16 << 10
 _MEAN_WEIGHT = 1 / 16
 
