@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,10 +75,19 @@ def _scale(plane: ControlPlane, replicas: int) -> None:
     _must(plane, "rollout", "status", "deployment/web", "--timeout=60s")
 
 
+def _wait_until_established(plane: ControlPlane, crd: str) -> None:
+    """As ``kubectl wait``, which fails on a CRD that has no conditions yet."""
+    condition = '{.status.conditions[?(@.type=="Established")].status}'
+    deadline_s = time.monotonic() + 60
+    while _must(plane, "get", crd, "-o", f"jsonpath={condition}") != "True":
+        assert time.monotonic() < deadline_s, f"{crd} is not established"
+        time.sleep(0.1)
+
+
 def _define_and_use(plane: ControlPlane) -> None:
     _must(plane, "apply", "-f", "-", stdin=json.dumps(CRD))
     crd = f"crd/{CRD['metadata']['name']}"  # type: ignore[index]
-    _must(plane, "wait", "--for=condition=Established", crd, "--timeout=60s")
+    _wait_until_established(plane, crd)
     pair = {
         "apiVersion": "test.twofold.dev/v1",
         "kind": "Pair",
