@@ -176,8 +176,13 @@ class RealDisk:
 
     def sync_dir(self, path: Path) -> None:
         """fsync the directory itself."""
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_directory(path)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make names in ``directory`` durable."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

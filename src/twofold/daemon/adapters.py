@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 
+from twofold.base.clock import MonotonicClock
 from twofold.base.ids import Index
 from twofold.member.ports import CheckpointMark, ClaimDone, Ticket
 from twofold.raft.types import Claim, Entry, HardState, Position
@@ -16,15 +16,11 @@ from twofold.witness.client import WitnessClient
 from twofold.witness.session import Answer
 
 
-class LoopClock:
+class LoopClock(MonotonicClock):
     """Monotonic time and the loop's next turn."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-
-    def now_ms(self) -> int:
-        """See member.ports.Clock."""
-        return time.monotonic_ns() // 1_000_000
 
     def soon(self, callback: Callable[[], None]) -> None:
         """See member.ports.Clock."""

@@ -13,6 +13,7 @@ import secrets
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from twofold.base.disk import sync_directory
 from twofold.base.errors import Refusal
 
 _FILE = "identity.json"
@@ -78,11 +79,7 @@ def save_identity(directory: Path, identity: Identity) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.rename(path)
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_directory(directory)
 
 
 def check_log(identity: Identity, member_id: int, incarnation: int) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import lmdb
 
+from twofold.base.disk import sync_directory
 from twofold.store.backend.port import MAPS, Pair
 from twofold.store.errors import BackendFailure
 
@@ -85,12 +85,3 @@ class LmdbBuilder:
 def discard(directory: Path) -> None:
     """Remove what an unfinished build has left behind."""
     shutil.rmtree(directory / _INCOMING, ignore_errors=True)
-
-
-def sync_directory(directory: Path) -> None:
-    """Make names in ``directory`` durable."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

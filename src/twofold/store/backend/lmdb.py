@@ -10,8 +10,9 @@ from typing import cast
 
 import lmdb
 
+from twofold.base.disk import sync_directory
 from twofold.base.errors import Failure, InvariantError
-from twofold.store.backend.build import discard, sync_directory
+from twofold.store.backend.build import discard
 from twofold.store.backend.cache import ValueCache
 from twofold.store.backend.overlay import Overlay, OverlayBackend, require
 from twofold.store.backend.port import (
